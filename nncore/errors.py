@@ -1,0 +1,29 @@
+"""How nncore words its errors: the invariant, what was received, and the fix."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MissingExtensionError(ImportError):
+    """The compiled extension ``nncore._native`` is not there, or was built for another Python."""
+
+
+class DataError(ValueError):
+    """The data handed to a model does not fit it."""
+
+
+def unknown_name(kind: str, received: object, known: Iterable[str]) -> ValueError:
+    """A ``ValueError`` for a name nncore does not know: lists the known ones and suggests the closest."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(str(received).lower(), [n.lower() for n in names], n=1, cutoff=0.6)
+    by_lower = {n.lower(): n for n in names}
+    hint = f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+    return ValueError(f"Unknown {kind}: {received!r}.{hint} Known names: {', '.join(names)}.")
+
+
+def did_you_mean(received: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"`` for the known word closest to ``received``, or nothing."""
+    close = difflib.get_close_matches(received, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""

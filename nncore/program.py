@@ -1,0 +1,154 @@
+"""A program: a flat list of instructions over named buffers, as plain data that checks and prints itself.
+
+A model is lowered to a program once. The NumPy backend runs it by the definitions in ``nncore.ops``,
+the native backend by compiled kernels; neither knows anything that is not written here.
+
+Shapes are tuples of ints whose first entry is ``None`` where it is the batch. Inside an op's signature
+(``"mk, kn, n? -> mn"``) each letter is one axis, except ``m``, which stands for *all the leading axes*
+of an operand, the batch first: a ``(None, 5, 3)`` operand read as ``mk`` has ``m = 5 * batch`` and ``k = 3``.
+A ``?`` marks an operand that may be absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from types import MappingProxyType
+
+Shape = tuple[int | None, ...]
+"""A shape whose first entry is ``None`` where it is the batch."""
+
+KINDS = ("source", "input", "output", "parameter", "frozen", "gradient", "state", "workspace", "total")
+"""Where a buffer's memory comes from: a data set of the caller (``source``: any dtype, rows picked by index), a
+batch-sized slice of a caller's array (``input``, ``output``), the flat vectors of a model (``parameter``, ``frozen``,
+``gradient``, ``state``), the workspace of one call, or the sums that outlive a batch (``total``, float64)."""
+
+DTYPES = ("real", "int32", "float64", "any")
+"""``real`` is the float type of the compiled kernels; ``any`` is a source's own dtype."""
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A named array of a program. ``base`` names the buffer whose memory it shares, reshaped."""
+
+    name: str
+    kind: str
+    shape: Shape
+    dtype: str = "real"
+    base: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS or self.dtype not in DTYPES:
+            raise ValueError(f"Buffer {self.name!r}: unknown kind {self.kind!r} or dtype {self.dtype!r}.")
+
+    @property
+    def batched(self) -> bool:
+        """Whether its first axis is the batch."""
+        return bool(self.shape) and self.shape[0] is None
+
+    @property
+    def per_row(self) -> int:
+        """Elements per row of the batch, or all elements where there is no batch axis."""
+        return prod(n for n in self.shape if n is not None)
+
+    def size(self, batch: int) -> int:
+        """Elements at a batch size."""
+        return self.per_row * (batch if self.batched else 1)
+
+
+@dataclass(frozen=True)
+class Dim:
+    """One letter's extent: ``size``, times the batch where ``batched``."""
+
+    size: int
+    batched: bool = False
+
+    def at(self, batch: int) -> int:
+        """The extent at a batch size."""
+        return self.size * batch if self.batched else self.size
+
+    def __str__(self) -> str:
+        if not self.batched:
+            return str(self.size)
+        return "batch" if self.size == 1 else f"{self.size}*batch"
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One op applied to buffers; ``dims`` binds the letters of the op's signature."""
+
+    op: str
+    outputs: tuple[str | None, ...]
+    inputs: tuple[str | None, ...]
+    dims: Mapping[str, Dim]
+    attributes: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def operands(self) -> tuple[str | None, ...]:
+        """Outputs, then inputs: the order in which bodies and kernels take them."""
+        return self.outputs + self.inputs
+
+
+@dataclass(frozen=True)
+class Program:
+    """Buffers and the instructions over them, in the order they run."""
+
+    name: str
+    buffers: Mapping[str, Buffer]
+    instructions: tuple[Instruction, ...]
+
+    @staticmethod
+    def of(name: str, buffers: Iterable[Buffer], instructions: Iterable[Instruction]) -> Program:
+        """A validated program over the buffers that its instructions use, and the bases of those."""
+        program = tuple(instructions)
+        known = {b.name: b for b in buffers}
+        used: dict[str, Buffer] = {}
+        for instruction in program:
+            for operand in instruction.operands:
+                while operand is not None and operand not in used:
+                    if operand not in known:
+                        raise ValueError(f"Program {name!r}: {instruction.op} names an unknown buffer {operand!r}.")
+                    used[operand] = known[operand]
+                    operand = known[operand].base
+        return Program(name, MappingProxyType(used), program)
+
+    def root(self, name: str) -> Buffer:
+        """The buffer that owns the memory of ``name``."""
+        buffer = self.buffers[name]
+        while buffer.base is not None:
+            buffer = self.buffers[buffer.base]
+        return buffer
+
+    def validate(self) -> None:
+        """Raise ``ValueError`` where an instruction reads what nothing wrote, or writes what it must not."""
+        given = ("source", "input", "parameter", "frozen", "state", "total")
+        written = {name for name, b in self.buffers.items() if b.base is None and b.kind in given}
+        for i, instruction in enumerate(self.instructions):
+            for operand in instruction.inputs:
+                if operand is not None and self.root(operand).name not in written:
+                    raise ValueError(
+                        f"Program {self.name!r}, instruction {i} ({instruction.op}) reads {operand!r} "
+                        "before any instruction has written it."
+                    )
+            for operand in instruction.outputs:
+                if operand is None:
+                    continue
+                root = self.root(operand)
+                if root.kind in ("source", "input"):
+                    raise ValueError(f"Program {self.name!r}, instruction {i} writes the read-only {operand!r}.")
+                written.add(root.name)
+
+    def __str__(self) -> str:
+        lines = [f"program {self.name}"]
+        for i, ins in enumerate(self.instructions):
+            outs = ", ".join(self._show(o) for o in ins.outputs if o is not None)
+            args = [o if o is not None else "-" for o in ins.inputs]
+            args += [f"{k}={v:g}" for k, v in ins.attributes.items()]
+            dims = " ".join(f"{letter}={dim}" for letter, dim in ins.dims.items())
+            lines.append(f"{i:3}  {outs} = {ins.op}({', '.join(args)})" + (f"   # {dims}" if dims else ""))
+        return "\n".join(lines)
+
+    def _show(self, name: str) -> str:
+        shape = self.buffers[name].shape
+        return f"{name}[{', '.join('batch' if n is None else str(n) for n in shape)}]"
