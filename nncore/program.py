@@ -103,15 +103,15 @@ class Program:
         """A validated program over the buffers that its instructions use, and the bases of those."""
         program = tuple(instructions)
         known = {b.name: b for b in buffers}
-        used: dict[str, Buffer] = {}
+        used: set[str] = set()
         for instruction in program:
             for operand in instruction.operands:
                 while operand is not None and operand not in used:
                     if operand not in known:
                         raise ValueError(f"Program {name!r}: {instruction.op} names an unknown buffer {operand!r}.")
-                    used[operand] = known[operand]
+                    used.add(operand)
                     operand = known[operand].base
-        return Program(name, MappingProxyType(used), program)
+        return Program(name, MappingProxyType({n: b for n, b in known.items() if n in used}), program)
 
     def root(self, name: str) -> Buffer:
         """The buffer that owns the memory of ``name``."""
@@ -122,7 +122,7 @@ class Program:
 
     def validate(self) -> None:
         """Raise ``ValueError`` where an instruction reads what nothing wrote, or writes what it must not."""
-        given = ("source", "input", "parameter", "frozen", "state", "total")
+        given = ("source", "input", "parameter", "frozen", "state", "total", "gradient")
         written = {name for name, b in self.buffers.items() if b.base is None and b.kind in given}
         for i, instruction in enumerate(self.instructions):
             for operand in instruction.inputs:

@@ -11,7 +11,7 @@ enum {
     NN_OPERANDS = 8,
     NN_DIMS = 4,
     NN_ATTRIBUTES = 4,
-    NN_SCRATCH = 512 * 1024 /* bytes of scratch that a kernel finds at instr->scratch, for each part */
+    NN_SCRATCH = 512 * 1024 /* bytes of scratch for each part, one after the other at instr->scratch, 64-byte aligned */
 };
 
 /* One op bound to memory. Operands are the outputs, then the inputs, of the op's signature; an absent one is NULL.
@@ -48,6 +48,20 @@ typedef struct {
 /* Computes share `part` of `parts` of the outputs; any number of parts gives the same bits. */
 typedef void (*nn_kernel)(const nn_instr *instr, const nn_step *step, int part, int parts);
 
+/* A half-open range of indices. */
+typedef struct { int64_t begin, end; } nn_range;
+
+/* Share `part` of `parts` of 0 … total - 1, cut at multiples of `grain`; shares differ by one grain at most. */
+static inline nn_range nn_share(int64_t total, int64_t grain, int part, int parts)
+{
+    int64_t grains = (total + grain - 1) / grain;
+    int64_t begin = grains * part / parts * grain, end = grains * (part + 1) / parts * grain;
+    return (nn_range){begin, end < total ? end : total};
+}
+
+/* The NN_SCRATCH bytes that belong to `part`. */
+static inline char *nn_scratch(const nn_instr *instr, int part) { return instr->scratch + (size_t)part * NN_SCRATCH; }
+
 typedef enum {
 #define OP(name) NN_##name,
 #include "ops.def"
@@ -55,11 +69,17 @@ typedef enum {
     NN_OPS
 } nn_op;
 
-/* One instruction set: its name, the reals in a vector, and all kernels. */
+/* One instruction set: its name, the reals in a vector, all kernels, and the probes of src/probe.h. */
 typedef struct {
     const char *isa;
     int lanes;
     nn_kernel kernel[NN_OPS];
+    int64_t (*fma_probe)(int64_t rounds, real *sink);
+    int64_t (*read_probe)(const real *from, int64_t count, real *sink);
 } nn_table;
+
+/* One in each file of src/isa. */
+enum { NN_ISAS = 4 };
+extern const nn_table nn_table_baseline, nn_table_avx2, nn_table_avx512, nn_table_neon;
 
 #endif

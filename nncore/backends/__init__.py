@@ -1,0 +1,109 @@
+"""Backends: ``native`` runs programs on compiled kernels, ``numpy`` by their NumPy definitions. One is in force."""
+
+from __future__ import annotations
+
+import os
+import platform
+from types import ModuleType
+
+from nncore.backends.base import Backend, Epoch, Executable, Memory, Poll
+from nncore.errors import MissingExtensionError, unknown_name
+
+__all__ = [
+    "Backend", "Epoch", "Executable", "Memory", "Poll", "config_summary", "current", "get_backend", "load_native",
+    "set_backend", "show_config",
+]  # fmt: skip
+
+NAMES = ("native", "numpy")
+
+_current: Backend | None = None
+
+
+def load_native() -> ModuleType:
+    """The compiled extension; ``MissingExtensionError`` where there is none."""
+    try:
+        from nncore import _native
+    except ImportError as error:
+        if not isinstance(error, ModuleNotFoundError) or error.name not in ("nncore._native", None):
+            raise
+        raise MissingExtensionError(
+            "nncore's compiled extension is missing for this Python "
+            f"({platform.python_implementation()} {platform.python_version()}, {platform.machine()}).\n"
+            "  In a source checkout, build it in place: pip install -e .\n"
+            "  After a plain `pip install .`, start Python outside the checkout, or use the `nncore` command: inside it, "
+            "Python imports the source folder, which has no extension.\n"
+            "  To run without compiled kernels, slowly, ask for NumPy: NNCORE_BACKEND=numpy or "
+            'nncore.set_backend("numpy").'
+        ) from error
+    return _native
+
+
+def _make(name: str) -> Backend:
+    if name == "native":
+        from nncore.backends.native import NativeBackend
+
+        return NativeBackend()
+    if name == "numpy":
+        from nncore.backends.numpy import NumpyBackend
+
+        return NumpyBackend()
+    raise unknown_name("backend", name, NAMES)
+
+
+def set_backend(name: str) -> None:
+    """Run all models on ``"native"`` (compiled kernels) or ``"numpy"`` (the reference) from now on.
+
+    The environment variable ``NNCORE_BACKEND`` chooses at the start; without it, native.
+
+    Raises:
+        ValueError: for another name.
+        MissingExtensionError: where the compiled extension is not there.
+    """
+    global _current
+    _current = _make(name)
+
+
+def current() -> Backend:
+    """The backend in force."""
+    if _current is None:
+        set_backend(os.environ.get("NNCORE_BACKEND") or "native")
+    assert _current is not None
+    return _current
+
+
+def get_backend() -> str:
+    """The name of the backend in force, ``"native"`` or ``"numpy"``."""
+    return current().name
+
+
+def config_summary() -> str:
+    """What models run on, in a few words, such as ``"native (avx512)"``."""
+    if get_backend() == "numpy":
+        return "numpy"
+    return f"native ({load_native().config()['chosen']})"
+
+
+def show_config() -> None:
+    """Print versions, the backend in force, and the instruction sets compiled, supported by this machine, and chosen."""
+    import sys
+
+    import numpy
+
+    from nncore.version import __version__
+
+    lines = [
+        f"nncore     {__version__}",
+        f"python     {platform.python_version()} on {sys.platform} {platform.machine()}",
+        f"numpy      {numpy.__version__}",
+        f"backend    {get_backend()}",
+    ]
+    try:
+        config = load_native().config()
+        lines += [
+            f"compiled   {', '.join(config['compiled'])}",
+            f"supported  {', '.join(config['supported'])}",
+            f"chosen     {config['chosen']} ({config['lanes'][config['chosen']]} float32 values in a vector)",
+        ]
+    except MissingExtensionError:
+        lines.append("compiled   nothing: the extension is not built")
+    print("\n".join(lines))

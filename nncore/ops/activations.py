@@ -1,4 +1,7 @@
-"""Elementwise activations. Every body and kernel may write its output over any one of its inputs."""
+"""Elementwise activations. Every body and kernel may write its output over any one of its inputs.
+
+NaN stays NaN everywhere, except that a gradient is 0 where its mask says so. Limits at ±inf are exact.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ Array = np.ndarray[Any, Any]
 
 @op("m -> m")
 def relu(y: Array, x: Array) -> None:
-    """y = max(x, 0); NaN stays NaN"""
-    np.maximum(x, 0, out=y)
+    """y = max(x, 0); NaN stays NaN, -0.0 stays -0.0"""
+    y[...] = np.where(x < 0, 0, x)
 
 
 @gradient("relu")
@@ -33,10 +36,10 @@ def relu_grad(dx: Array, dy: Array, y: Array) -> None:
 def general_relu(y: Array, x: Array, *, negative_slope: float, max_value: float, threshold: float) -> None:
     """y = min(x, max_value) where x > threshold, else negative_slope (x - threshold); NaN stays NaN.
 
-    ``max_value`` is inf where there is none.
+    ``max_value`` is inf where there is none. With a ``negative_slope`` of 0, y is 0 below the threshold, also at -inf.
     """
-    above = ~(x <= threshold)
-    y[...] = np.where(above, np.minimum(x, max_value), negative_slope * (x - threshold))
+    below = negative_slope * (x - threshold) if negative_slope else 0
+    y[...] = np.where(x <= threshold, below, np.minimum(x, max_value))
 
 
 @gradient("general_relu")
@@ -55,7 +58,7 @@ def general_relu_grad(
 
 @op("m -> m")
 def tanh(y: Array, x: Array) -> None:
-    """y = tanh(x)"""
+    """y = tanh(x); ±1 at ±inf, -0.0 at -0.0"""
     np.tanh(x, out=y)
 
 
@@ -72,7 +75,7 @@ def tanh_grad(dx: Array, dy: Array, y: Array) -> None:
 
 @op("m -> m")
 def sigmoid(y: Array, x: Array) -> None:
-    """y = 1 / (1 + exp(-x)), by exp(-|x|) so that nothing overflows"""
+    """y = 1 / (1 + exp(-x)), by exp(-|x|) so that nothing overflows; 0 at -inf, 1 at inf"""
     e = np.exp(-np.abs(x))
     np.divide(np.where(x < 0, e, 1), 1 + e, out=y)
 

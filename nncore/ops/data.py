@@ -19,5 +19,8 @@ def gather(x: Array, source: Array, *, step: Step) -> None:
 
 @op("mn -> mn", step=True, in0="any", out0="int32")
 def gather_int(x: Array, source: Array, *, step: Step) -> None:
-    """x[i,:] = source[rows[i],:], truncated to int32; any integer, boolean or float source, any strides"""
+    """x[i,:] = source[rows[i],:], truncated to int32; any integer, boolean or float source, any strides.
+
+    What does not fit into an int32 gives some int32.
+    """
     np.copyto(x, source[step.rows], casting="unsafe")

@@ -1,7 +1,8 @@
 """Losses of predictions p[m,n] against targets t[m,n], one value a row. Sums over n use the tree of ops/softmax.py.
 
 The cross-entropies here take probabilities, clip them to [EPSILON, 1 - EPSILON] and have no gradient where they clip;
-models that end in softmax or sigmoid use the exact forms of ops/softmax.py instead.
+models that end in softmax or sigmoid use the exact forms of ops/softmax.py instead. NaN in a row makes its loss and
+the gradient that it reaches NaN.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ EPSILON = 1e-7
 
 
 def _clip(p: Array) -> tuple[Array, Array]:
-    """p clipped into [EPSILON, 1 - EPSILON], and where it was inside."""
+    """p clipped into [EPSILON, 1 - EPSILON], and where it was outside."""
     low, high = p.dtype.type(EPSILON), p.dtype.type(1) - p.dtype.type(EPSILON)
-    return np.clip(p, low, high), (p >= low) & (p <= high)
+    return np.clip(p, low, high), (p < low) | (p > high)
 
 
 @op("mn, mn -> m")
@@ -72,16 +73,16 @@ def mean_absolute_error_grad(dp: Array, p: Array, t: Array, dloss: Array) -> Non
 @op("mn, mn, m -> mn")
 def binary_cross_entropy_grad(dp: Array, p: Array, t: Array, dloss: Array) -> None:
     """dp = (q - t) / (q (1 - q)) (dloss / n) where p was not clipped, else 0; dp may be p"""
-    q, inside = _clip(p)
-    dp[...] = np.where(inside, (q - t) / (q * (1 - q)) * (dloss / p.shape[1])[:, None], 0)
+    q, outside = _clip(p)
+    np.multiply(np.where(outside, 0, (q - t) / (q * (1 - q))), (dloss / p.shape[1])[:, None], out=dp)
 
 
 @op("mn, mn, m -> mn")
 def cross_entropy_grad(dp: Array, p: Array, t: Array, dloss: Array) -> None:
     """dq = -t / q where q was not clipped, else 0; dp = (dq - sum_n dq q) / sum_n p dloss; dp may be p"""
     total = np.sum(p, axis=1, keepdims=True)
-    q, inside = _clip(p / total)
-    dq = np.where(inside, -t / q, 0)
+    q, outside = _clip(p / total)
+    dq = np.where(outside, 0, -t / q)
     dp[...] = (dq - np.sum(dq * q, axis=1, keepdims=True)) / total * dloss[:, None]
 
 
@@ -114,7 +115,7 @@ for _name in (
 @op("m?, m -> m")
 def loss_scale(dloss: Array, weight: Array | None, loss: Array) -> None:
     """dloss[m] = weight[m] / m, or 1 / m without weights: the gradient of the batch's loss in each row's loss"""
-    dloss[...] = (1 if weight is None else weight) / dloss.dtype.type(loss.shape[0])
+    np.divide(1 if weight is None else weight, loss.shape[0], out=dloss)
 
 
 @op("m, mn -> mn")

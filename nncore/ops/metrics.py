@@ -1,6 +1,6 @@
-"""Sums over a batch that are added to a running float64 total, which outlives the batch. None has a gradient.
+"""Matches a row of predictions, and sums that outlive the batch. None has a gradient.
 
-Rows are added one after the other, in order, in float64.
+A metric is one op with a value a row (a loss of ops/losses.py, or the matches here) and ``add_rows`` into its total.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ Array = np.ndarray[Any, Any]
 
 @op("m, m? -> ()", out0="float64")
 def add_rows(total: Array, value: Array, weight: Array | None) -> None:
-    """total += sum_m value[m] weight[m]; the product is rounded to the values' type"""
+    """total += sum_m value[m] weight[m]: rows one after the other in float64, each product rounded to the values' type"""
     total += np.sum(value if weight is None else value * weight, dtype=np.float64)
 
 
-@op("mn, mn -> ()", "threshold", out0="float64")
-def add_binary_matches(total: Array, p: Array, t: Array, *, threshold: float) -> None:
-    """total += sum_m mean_n ((p > threshold) == t)"""
-    total += np.count_nonzero((p > threshold) == t) / p.shape[1]
+@op("mn, mn -> m", "threshold")
+def binary_matches(match: Array, p: Array, t: Array, *, threshold: float) -> None:
+    """match[m] = mean_n ((p > threshold) == t), the number of matches divided by n"""
+    match[...] = np.count_nonzero((p > threshold) == t, axis=1) / match.dtype.type(p.shape[1])
 
 
-@op("mn, mn -> ()", out0="float64")
-def add_categorical_matches(total: Array, p: Array, t: Array) -> None:
-    """total += number of rows with argmax p == argmax t; the first of equals wins, NaN counts as the largest"""
-    total += np.count_nonzero(np.argmax(p, axis=1) == np.argmax(t, axis=1))
+@op("mn, mn -> m")
+def categorical_matches(match: Array, p: Array, t: Array) -> None:
+    """match[m] = 1 where argmax p == argmax t, else 0; the first of equals wins, NaN counts as the largest"""
+    match[...] = np.argmax(p, axis=1) == np.argmax(t, axis=1)
 
 
-@op("mn, m -> ()", in1="int32", out0="float64")
-def add_sparse_matches(total: Array, p: Array, label: Array) -> None:
-    """total += number of rows with argmax p == label; the first of equals wins, NaN counts as the largest"""
-    total += np.count_nonzero(np.argmax(p, axis=1) == label)
+@op("mn, m -> m", in1="int32")
+def sparse_matches(match: Array, p: Array, label: Array) -> None:
+    """match[m] = 1 where argmax p == label, else 0; the first of equals wins, NaN counts as the largest"""
+    match[...] = np.argmax(p, axis=1) == label

@@ -42,9 +42,9 @@ def random_words(size: int, step: int, stream: int, seed: int) -> Array:
 
 @op("m -> m, m", "rate", "stream", "seed", step=True)
 def dropout(y: Array, mask: Array, x: Array, *, rate: float, stream: float, seed: float, step: Step) -> None:
-    """y = x mask; mask = 1 / (1 - rate) where word >= rate 2³², else 0; y may be x.
+    """y = x mask; mask = 1 / (1 - rate) where word >= rate 2³², else 0; all 0 at rate 1; y may be x.
 
-    The key is the run's seed, exclusive-or the attribute ``seed`` (an integer below 2³²).
+    The key is the run's seed, exclusive-or the attribute ``seed`` (an integer below 2³²). NaN and ±inf, dropped, are NaN.
     """
     threshold = np.uint64(int(rate * 2**32))
     words = random_words(x.size, step.number, int(stream), step.seed ^ int(seed))

@@ -2,6 +2,9 @@
 
 Sums over a row use one fixed tree in the compiled kernels: 16 partial sums, element j going to sum j mod 16 in order,
 then sums i and i + 8, i + 4, i + 2, i + 1 pairwise. A row's bits do not depend on the vector width.
+
+Rows have at least one element. A logit of -inf has the probability 0; a row with NaN or +inf, or of -inf only, becomes
+NaN altogether. Rows do not touch one another.
 """
 
 from __future__ import annotations
@@ -42,14 +45,14 @@ def softmax_grad(dz: Array, dp: Array, p: Array) -> None:
 
 @op("mn, mn -> mn, m")
 def softmax_cross_entropy(p: Array, loss: Array, z: Array, t: Array) -> None:
-    """p = softmax(z); loss[m] = sum_n t (log sum exp(z - max z) - (z - max z)): exact for any logits; p may be z.
+    """p = softmax(z); loss[m] = log(sum exp(z - max z)) sum_n t - sum_n t (z - max z): exact for any logits; p may be z.
 
-    Where t is 0 the term is 0, whatever z.
+    Where t is 0 the term of the last sum is 0, also for z = -inf.
     """
     e, total, shifted = _log_sum_exp(z)
-    terms = np.where(t == 0, 0, t * (np.log(total) - shifted))
+    products = np.multiply(t, shifted, out=np.zeros_like(shifted), where=t != 0)
+    np.subtract(np.log(total[:, 0]) * np.sum(t, axis=1), np.sum(products, axis=1), out=loss)
     np.divide(e, total, out=p)
-    np.sum(terms, axis=1, out=loss)
 
 
 @gradient("softmax_cross_entropy")

@@ -1,0 +1,33 @@
+"""nncore: neural networks on the CPU. Keras's ``Sequential`` API over compiled SIMD kernels; NumPy is all it needs.
+
+    from nncore.models import Sequential
+    from nncore.layers import Dense
+
+    model = Sequential([Dense(64, activation="relu", input_dim=100), Dense(10, activation="softmax")])
+    model.compile(loss="categorical_crossentropy", optimizer="sgd", metrics=["accuracy"])
+    model.fit(x_train, y_train, epochs=5, batch_size=32)
+"""
+
+from nncore import (
+    activations,
+    backend,
+    callbacks,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    utils,
+)
+from nncore.backends import config_summary, get_backend, set_backend, show_config
+from nncore.layers import Input
+from nncore.models import Sequential
+from nncore.variables import Variable
+from nncore.version import __version__
+
+__all__ = [
+    "Input", "Sequential", "Variable", "__version__", "activations", "backend", "callbacks", "config_summary",
+    "get_backend", "initializers", "layers", "losses", "metrics", "models", "optimizers", "set_backend", "show_config",
+    "utils",
+]  # fmt: skip

@@ -1,0 +1,7 @@
+"""``python -m nncore``: the same as the command ``nncore``."""
+
+import sys
+
+from nncore.cli import main
+
+sys.exit(main())

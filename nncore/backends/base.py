@@ -1,0 +1,73 @@
+"""What a backend is: it loads a program over planned memory and runs it over the batches of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from nncore.compiler import FlatVectors, Plan
+from nncore.program import Program
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class Memory:
+    """The arrays that a run reads and writes."""
+
+    flat: FlatVectors
+    state: Array
+    """The optimizer's slots, one after the other."""
+    totals: Array
+    """float64 sums over the batches run so far, in the order of ``Plan.totals``."""
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+    """The caller's arrays by buffer name: sources and inputs with one row a sample, and outputs."""
+    done: Array = field(default_factory=lambda: np.zeros(1, np.int64))
+    """int64[1]: batches finished, kept true while a run goes on and when it is stopped."""
+    workspace: Array | None = None
+    """From ``Executable.workspace()``: hand the same one to every run of a loop. ``None``: one is made for the run."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Which rows run, in which order, and what changes from batch to batch."""
+
+    count: int
+    """Rows in all."""
+    rows: Array | None = None
+    """int64 row indices in the order they run; ``None``: from first to last."""
+    step: int = 0
+    """The training step of batch 0."""
+    seed: int = 0
+    """The 64-bit key of random ops."""
+    rates: Array | None = None
+    """float64 ``(batches, r)``: the optimizer's rates at each batch of the run."""
+
+
+Poll = Callable[[int], None]
+"""Called now and then during a run with the number of batches finished; what it raises stops the run."""
+
+
+class Executable(Protocol):
+    """A program bound to a memory plan."""
+
+    program: Program
+    plan: Plan
+
+    def workspace(self) -> Array:
+        """Fresh memory for intermediate results."""
+
+    def run(self, memory: Memory, epoch: Epoch, first: int, last: int, poll: Poll | None = None) -> None:
+        """Run batches ``first`` to ``last`` (exclusive) of an epoch, of ``plan.batch`` rows each but for the tail."""
+
+
+class Backend(Protocol):
+    """A way to run programs."""
+
+    name: str
+
+    def load(self, program: Program, plan: Plan) -> Executable:
+        """Bind a program to its plan."""

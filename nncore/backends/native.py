@@ -1,0 +1,91 @@
+"""The native backend: runs a program on the compiled kernels of ``nncore._native``, a whole epoch without Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nncore import ops
+from nncore.backends.base import Array, Epoch, Memory, Poll
+from nncore.compiler import Plan, empty
+from nncore.program import Instruction, Program
+
+_REGIONS = ("parameter", "frozen", "gradient", "state", "total", "workspace")
+"""The memories of ``Code.run``, in order; the caller's arrays come after them."""
+
+
+class NativeExecutable:
+    """A program whose operands are resolved to addresses, for kernels of one instruction set."""
+
+    def __init__(self, native: Any, program: Program, plan: Plan, isa: str | None) -> None:
+        self.program = program
+        self.plan = plan
+        self._arrays = [n for n, b in program.buffers.items() if b.kind in ("source", "input", "output") and not b.base]
+        instructions = [self._template(instruction) for instruction in program.instructions]
+        kinds = [program.buffers[name].kind for name in self._arrays]
+        self._code = native.Code(instructions, kinds, plan.batch, self._sizes(), _first_update(program), isa)
+
+    def _template(self, instruction: Instruction) -> tuple[str, list[Any], list[tuple[int, bool]], list[float]]:
+        """An instruction as ``Code`` takes it."""
+        op = ops.get(instruction.op)
+        operands = [None if name is None else self._address(name) for name in instruction.operands]
+        dims = [(instruction.dims[letter].size, instruction.dims[letter].batched) for letter in op.letters]
+        return instruction.op, operands, dims, [instruction.attributes[name] for name in op.attributes]
+
+    def _address(self, name: str) -> tuple[int, int]:
+        """Region and byte offset of a buffer; for the caller's arrays, which one."""
+        root = self.program.root(name)
+        if root.name in self._arrays:
+            return len(_REGIONS), self._arrays.index(root.name)
+        item = 8 if root.kind == "total" else 4
+        return _REGIONS.index(root.kind), self.plan.offsets[name] * item
+
+    def _sizes(self) -> list[int]:
+        """Bytes that each memory must have."""
+        sizes = dict.fromkeys(_REGIONS, 0)
+        for name, buffer in self.program.buffers.items():
+            if buffer.kind in sizes:
+                item = 8 if buffer.kind == "total" else 4
+                end = (self.plan.offsets[name] + buffer.size(self.plan.batch)) * item
+                sizes[buffer.kind] = max(sizes[buffer.kind], end)
+        return list(sizes.values())
+
+    def workspace(self) -> Array:
+        """Fresh memory for intermediate results."""
+        return empty(self.plan.workspace, np.float32)
+
+    def run(self, memory: Memory, epoch: Epoch, first: int, last: int, poll: Poll | None = None) -> None:
+        """Run batches ``first`` to ``last`` of an epoch, without the GIL."""
+        flat = memory.flat
+        workspace = self.workspace() if memory.workspace is None else memory.workspace
+        memories = [flat.parameter, flat.frozen, flat.gradient, memory.state, memory.totals, workspace]
+        arrays = [memory.arrays[name] for name in self._arrays]
+        self._code.run(
+            memories, arrays, epoch.count, epoch.rows, epoch.step, epoch.seed, epoch.rates, first, last, memory.done, poll
+        )
+
+
+def _first_update(program: Program) -> int:
+    """The index of the first instruction that changes what outlives the batch, totals apart."""
+    for i, instruction in enumerate(program.instructions):
+        if any(name is not None and program.root(name).kind in ("parameter", "frozen", "state")
+               for name in instruction.outputs):  # fmt: skip
+            return i
+    return len(program.instructions)
+
+
+class NativeBackend:
+    """The compiled kernels. ``isa`` names an instruction set; ``None`` is the best one of this CPU."""
+
+    name = "native"
+
+    def __init__(self, isa: str | None = None) -> None:
+        from nncore.backends import load_native
+
+        self._native = load_native()
+        self._isa = isa
+
+    def load(self, program: Program, plan: Plan) -> NativeExecutable:
+        """Bind a program to its plan."""
+        return NativeExecutable(self._native, program, plan, self._isa)

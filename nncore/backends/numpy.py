@@ -1,0 +1,104 @@
+"""The reference backend: runs a program by the NumPy definitions of its ops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from nncore import ops
+from nncore.backends.base import Array, Epoch, Memory, Poll
+from nncore.compiler import Plan, empty
+from nncore.program import Buffer, Instruction, Program
+
+Run = Callable[[ops.Step], None]
+
+
+class NumpyExecutable:
+    """A program over NumPy views of the planned memory. ``real`` is the float type of the workspace."""
+
+    def __init__(self, program: Program, plan: Plan, real: Any = np.float32) -> None:
+        self.program = program
+        self.plan = plan
+        self._real = np.dtype(real)
+
+    def workspace(self) -> Array:
+        """Fresh memory for intermediate results."""
+        return empty(self.plan.workspace, self._real)
+
+    def run(self, memory: Memory, epoch: Epoch, first: int, last: int, poll: Poll | None = None) -> None:
+        """Run batches ``first`` to ``last`` of an epoch."""
+        workspace = self.workspace() if memory.workspace is None else memory.workspace
+        batch = self.plan.batch
+        bound: dict[int, list[Run]] = {}
+        for i in range(first, last):
+            start, stop = i * batch, min((i + 1) * batch, epoch.count)
+            moving = any(b.kind in ("input", "output") for b in self.program.buffers.values())
+            if moving or stop - start not in bound:
+                bound[stop - start] = [
+                    self._bind(ins, memory, workspace, slice(start, stop)) for ins in self.program.instructions
+                ]
+            rows: Any = slice(start, stop) if epoch.rows is None else epoch.rows[start:stop]
+            rates = np.zeros(1) if epoch.rates is None else epoch.rates[i - first]
+            step = ops.Step(rows, epoch.step + i, epoch.seed, rates)
+            with np.errstate(all="ignore"):
+                for instruction in bound[stop - start]:
+                    instruction(step)
+            memory.done[0] = i + 1
+            if poll is not None:
+                poll(i + 1)
+
+    def _bind(self, instruction: Instruction, memory: Memory, workspace: Array, rows: slice) -> Run:
+        """An instruction as a call on views of memory."""
+        op = ops.get(instruction.op)
+        dims = {letter: dim.at(rows.stop - rows.start) for letter, dim in instruction.dims.items()}
+        operands = []
+        for term, name in zip(op.outputs + op.inputs, instruction.operands, strict=True):
+            if name is None:
+                operands.append(None)
+                continue
+            buffer = self.program.buffers[name]
+            if buffer.kind == "source":
+                source = memory.arrays[name]
+                operands.append(source.reshape(len(source), -1))
+            else:
+                shape = tuple(dims[letter] for letter in ops.letters_of(term))
+                operands.append(self._locate(buffer, memory, workspace, rows, prod(shape)).reshape(shape))
+        attributes = dict(instruction.attributes)
+        if op.step:
+            return lambda step: op.body(*operands, **attributes, step=step)
+        return lambda step: op.body(*operands, **attributes)
+
+    def _locate(self, buffer: Buffer, memory: Memory, workspace: Array, rows: slice, size: int) -> Array:
+        """The ``size`` elements of a buffer, as a flat view."""
+        root = self.program.root(buffer.name)
+        if root.kind in ("input", "output"):
+            return memory.arrays[root.name][rows].reshape(-1)
+        vector = {
+            "parameter": memory.flat.parameter,
+            "frozen": memory.flat.frozen,
+            "gradient": memory.flat.gradient,
+            "state": memory.state,
+            "total": memory.totals,
+            "workspace": workspace,
+        }[root.kind]
+        start = self.plan.offsets[buffer.name]
+        view = vector[start : start + size]
+        if root.dtype == "int32":
+            return view.view(np.int32)[:size]
+        return view
+
+
+class NumpyBackend:
+    """Every op by its NumPy definition: slower, and what the compiled kernels are checked against."""
+
+    name = "numpy"
+
+    def __init__(self, real: Any = np.float32) -> None:
+        self._real = real
+
+    def load(self, program: Program, plan: Plan) -> NumpyExecutable:
+        """Bind a program to its plan."""
+        return NumpyExecutable(program, plan, self._real)

@@ -1,0 +1,126 @@
+"""``Builder``: what layers, losses, metrics and optimizers append instructions to while a model is lowered."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from math import prod
+
+from nncore import ops
+from nncore.program import Buffer, Instruction, Program, Shape
+from nncore.variables import Variable
+
+
+@lru_cache(maxsize=None)
+def _operand_names(op: str) -> tuple[str, ...]:
+    """The names of an op's operands, as its NumPy body calls them."""
+    return tuple(inspect.signature(ops.get(op).body).parameters)
+
+
+class Builder:
+    """A program under construction.
+
+    Args:
+        name: The program's name.
+        training: Whether layers lower to what they do in training (dropout drops) or in inference.
+    """
+
+    def __init__(self, name: str, training: bool) -> None:
+        self.name = name
+        self.training = training
+        self.buffers: dict[str, Buffer] = {}
+        self.instructions: list[Instruction] = []
+        self.variables: dict[str, Variable] = {}
+        self._scope = ""
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Buffers made inside are called ``name/…``."""
+        outer, self._scope = self._scope, f"{name}/"
+        try:
+            yield
+        finally:
+            self._scope = outer
+
+    def declare(self, kind: str, name: str, shape: Shape, dtype: str = "real", base: str | None = None) -> Buffer:
+        """A new buffer; its name is made unique."""
+        unique, count = name, 1
+        while unique in self.buffers:
+            unique, count = f"{name}.{count}", count + 1
+        buffer = Buffer(unique, kind, shape, dtype, base)
+        self.buffers[unique] = buffer
+        return buffer
+
+    def parameter(self, variable: Variable) -> Buffer:
+        """The buffer of a variable: ``parameter`` where training changes it, else ``frozen``."""
+        if variable.path not in self.buffers:
+            kind = "parameter" if variable.trainable else "frozen"
+            self.buffers[variable.path] = Buffer(variable.path, kind, variable.shape)
+            self.variables[variable.path] = variable
+        elif self.variables[variable.path] is not variable:
+            raise ValueError(f"Two different variables are called {variable.path!r}. Give the layers unique names.")
+        return self.buffers[variable.path]
+
+    def emit(self, op: str, *inputs: Buffer | None, **attributes: float) -> tuple[Buffer, ...]:
+        """Append ``op`` with fresh outputs in the workspace, and return them."""
+        definition = ops.get(op)
+        _, axes = ops.bind(definition, inputs)
+        outputs = []
+        for i, term in enumerate(definition.outputs):
+            shape: Shape = sum((axes[letter] for letter in ops.letters_of(term)), ())
+            name = f"{self._scope}{_operand_names(op)[i]}"
+            outputs.append(self.declare("workspace", name, shape, definition.dtypes.get(f"out{i}", "real")))
+        return self.emit_to(op, tuple(outputs), *inputs, **attributes)
+
+    def emit_to(
+        self, op: str, outputs: tuple[Buffer, ...], *inputs: Buffer | None, **attributes: float
+    ) -> tuple[Buffer, ...]:
+        """Append ``op`` writing to the given buffers, which may be among its inputs where the op works in place."""
+        definition = ops.get(op)
+        dims, _ = ops.bind(definition, inputs)
+        if set(attributes) != set(definition.attributes):
+            raise ValueError(f"{op} takes the attributes {definition.attributes}. Received: {sorted(attributes)}.")
+        ordered = {name: float(attributes[name]) for name in definition.attributes}
+        names = tuple(b.name for b in outputs)
+        given = tuple(None if b is None else b.name for b in inputs)
+        self.instructions.append(Instruction(op, names, given, dims, ordered))
+        return outputs
+
+    def view(self, buffer: Buffer, shape: Shape) -> Buffer:
+        """The same memory under another shape of as many elements."""
+        if shape == buffer.shape:
+            return buffer
+        if (None in shape) != buffer.batched or prod(n for n in shape if n is not None) != buffer.per_row:
+            raise ValueError(f"{buffer.name!r}: shape {buffer.shape} cannot be viewed as {shape}.")
+        return self.declare(buffer.kind, buffer.name, shape, buffer.dtype, base=buffer.name)
+
+    def root(self, buffer: Buffer) -> Buffer:
+        """The buffer that owns the memory."""
+        while buffer.base is not None:
+            buffer = self.buffers[buffer.base]
+        return buffer
+
+    def producer(self, buffer: Buffer) -> Instruction | None:
+        """The instruction that wrote ``buffer`` last, or ``None`` for what comes from outside."""
+        for instruction in reversed(self.instructions):
+            if buffer.name in instruction.outputs:
+                return instruction
+        return None
+
+    def rename(self, old: Buffer, new: Buffer) -> None:
+        """Let every instruction use ``new`` in place of ``old``."""
+
+        def swap(names: tuple[str | None, ...]) -> tuple[str | None, ...]:
+            return tuple(new.name if n == old.name else n for n in names)
+
+        self.instructions = [
+            Instruction(i.op, swap(i.outputs), swap(i.inputs), i.dims, i.attributes) for i in self.instructions
+        ]
+
+    def finish(self) -> Program:
+        """The validated program."""
+        program = Program.of(self.name, self.buffers.values(), self.instructions)
+        program.validate()
+        return program

@@ -1,0 +1,79 @@
+"""Reverse-mode differentiation: walk the program backwards and append each op's gradient rule."""
+
+from __future__ import annotations
+
+from nncore import ops
+from nncore.builder import Builder
+from nncore.program import Buffer, Instruction
+
+
+def differentiate(b: Builder, value: Buffer, d_value: Buffer) -> None:
+    """Append the gradient of ``value`` in every trainable parameter, given ``d_value``, into buffers of kind ``gradient``.
+
+    Raises:
+        ValueError: where an op on the way has no gradient rule.
+    """
+    forward = list(b.instructions)
+    active = _active(b, forward)
+    gradients = _Gradients(b)
+    gradients.add(value, d_value)
+    for instruction in reversed(forward):
+        d_outputs = [gradients.get(b.buffers[o]) if o else None for o in instruction.outputs]
+        wanted = tuple(i is not None and b.root(b.buffers[i]).name in active for i in instruction.inputs)
+        if not any(wanted) or all(d is None for d in d_outputs):
+            continue
+        if instruction.op not in ops.GRADIENTS:
+            raise ValueError(f"The op {instruction.op!r} has no gradient rule, but trainable weights stand before it.")
+        inputs = tuple(None if i is None else b.buffers[i] for i in instruction.inputs)
+        outputs = tuple(b.buffers[o] for o in instruction.outputs if o is not None)
+        call = ops.Call(outputs, inputs, instruction.attributes, wanted)
+        with b.scope(_scope(instruction)):
+            d_inputs = ops.GRADIENTS[instruction.op](b.emit, call, d_outputs)
+            for want, buffer, d_buffer in zip(wanted, inputs, d_inputs, strict=True):
+                if want and buffer is not None and d_buffer is not None:
+                    gradients.add(buffer, d_buffer)
+    gradients.settle()
+
+
+def _scope(instruction: Instruction) -> str:
+    """The layer that an instruction came from, for the names of its gradient's buffers."""
+    return (instruction.outputs[0] or "").rpartition("/")[0]
+
+
+def _active(b: Builder, instructions: list[Instruction]) -> set[str]:
+    """Roots of all buffers that depend on a trainable parameter."""
+    active = {name for name, buffer in b.buffers.items() if buffer.kind == "parameter"}
+    for instruction in instructions:
+        if any(i is not None and b.root(b.buffers[i]).name in active for i in instruction.inputs):
+            active |= {b.root(b.buffers[o]).name for o in instruction.outputs if o is not None}
+    return active
+
+
+class _Gradients:
+    """The gradient of every buffer met so far, kept under the buffer that owns the memory."""
+
+    def __init__(self, b: Builder) -> None:
+        self._b = b
+        self._of: dict[str, Buffer] = {}
+
+    def get(self, buffer: Buffer) -> Buffer | None:
+        found = self._of.get(self._b.root(buffer).name)
+        return None if found is None else self._b.view(found, buffer.shape)
+
+    def add(self, buffer: Buffer, gradient: Buffer) -> None:
+        root = self._b.root(buffer)
+        gradient = self._b.view(gradient, root.shape)
+        if root.name in self._of:
+            (gradient,) = self._b.emit("add", self._of[root.name], gradient)
+        self._of[root.name] = gradient
+
+    def settle(self) -> None:
+        """Let the parameters' gradients be written straight into the flat gradient vector."""
+        for name in [n for n in self._of if self._b.buffers[n].kind == "parameter"]:
+            found = self._of[name]
+            home = self._b.declare("gradient", f"d_{name}", found.shape)
+            shared = found.base is not None or found.kind != "workspace" or list(self._of.values()).count(found) > 1
+            if shared:
+                self._b.emit_to("scale_shift", (home,), found, scale=1.0, offset=0.0)
+            else:
+                self._b.rename(found, home)

@@ -1,0 +1,61 @@
+"""Fusion: a table of rewrites of two instructions into one that does both in a single pass over memory.
+
+A rewrite changes no bit of any result: fused kernels apply the second op to each value of the first as it is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nncore.program import Instruction, Program
+
+REWRITES: Mapping[tuple[str, str], str] = {
+    ("dense", "relu"): "dense_relu",
+    ("dense", "tanh"): "dense_tanh",
+    ("dense", "sigmoid"): "dense_sigmoid",
+    ("dense_grad_x", "relu_grad"): "dense_grad_x_relu",
+    ("dense_grad_x", "tanh_grad"): "dense_grad_x_tanh",
+    ("dense_grad_x", "sigmoid_grad"): "dense_grad_x_sigmoid",
+}
+"""``(first, second): fused``, where second reads first's output as its first input and nothing else does. The fused op
+takes first's inputs, then second's other inputs."""
+
+
+def fuse(program: Program) -> Program:
+    """The program with every rewrite applied."""
+    readers: dict[str, int] = {}
+    for instruction in program.instructions:
+        for name in instruction.inputs:
+            if name is not None:
+                root = program.root(name).name
+                readers[root] = readers.get(root, 0) + 1
+    result: list[Instruction] = []
+    for second in program.instructions:
+        at = _fusable(program, result, second, readers)
+        if at is None:
+            result.append(second)
+            continue
+        first = result[at]
+        inputs = first.inputs + second.inputs[1:]
+        attributes = {**first.attributes, **second.attributes}
+        result[at] = Instruction(REWRITES[first.op, second.op], second.outputs, inputs, first.dims, attributes)
+    return Program.of(program.name, program.buffers.values(), result)
+
+
+def _fusable(
+    program: Program, before: list[Instruction], second: Instruction, readers: Mapping[str, int]
+) -> int | None:
+    """The place in ``before`` of the instruction that ``second`` can be fused into, if there is one."""
+    if not second.inputs or second.inputs[0] is None:
+        return None
+    root = program.root(second.inputs[0])
+    if root.kind != "workspace" or readers[root.name] != 1:
+        return None
+    needed = {program.root(name).name for name in second.inputs[1:] if name is not None}
+    for at in reversed(range(len(before))):
+        written = {program.root(name).name for name in before[at].outputs if name is not None}
+        if root.name in written:
+            return at if (before[at].op, second.op) in REWRITES else None
+        if needed & written:
+            return None
+    return None

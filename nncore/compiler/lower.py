@@ -1,0 +1,114 @@
+"""From a model's layers, loss, metrics and optimizer to the three programs it runs: train, evaluate, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nncore.builder import Builder
+from nncore.compiler.autodiff import differentiate
+from nncore.layers.base import Layer, elements
+from nncore.losses import Loss
+from nncore.metrics import Metric
+from nncore.optimizers.base import Optimizer
+from nncore.program import Buffer, Program, Shape
+
+LOSS_TOTAL = "total/loss"
+
+
+def forward(b: Builder, layers: Sequence[Layer], x: Buffer) -> Buffer:
+    """Append the layers, one after the other."""
+    for layer in layers:
+        with b.scope(layer.name):
+            x = layer.lower(b, x)
+    return x
+
+
+def load(b: Builder, name: str, shape: Shape, dtype: str = "real") -> Buffer:
+    """Append the gathering of a batch from the caller's array ``name``, whose rows have ``shape``."""
+    flat = (None, elements(shape))
+    source = b.buffers.get(f"{name}_rows") or b.declare("source", f"{name}_rows", flat, "any")
+    batch = b.declare("workspace", name, flat, dtype)
+    b.emit_to("gather" if dtype == "real" else "gather_int", (batch,), source)
+    return b.view(batch, shape)
+
+
+def lower_predict(layers: Sequence[Layer], x_shape: Shape, direct: bool) -> Program:
+    """x to predictions, into the caller's array. ``direct``: x is float32 and contiguous, and read where it lies."""
+    b = Builder("predict", training=False)
+    x = b.declare("input", "x", x_shape) if direct else load(b, "x", x_shape)
+    prediction = forward(b, layers, x)
+    output = b.declare("output", "predictions", prediction.shape)
+    shared = any(buffer.base == prediction.name for buffer in b.buffers.values())
+    if prediction.kind == "workspace" and prediction.base is None and not shared:
+        b.rename(prediction, output)
+    else:
+        b.emit_to("scale_shift", (output,), prediction, scale=1.0, offset=0.0)
+    return b.finish()
+
+
+class _Targets:
+    """y in the form that a loss or metric takes, gathered once each."""
+
+    def __init__(self, b: Builder, prediction: Shape) -> None:
+        self._b = b
+        self._prediction = prediction
+        self._loaded: dict[str, Buffer] = {}
+
+    def get(self, target: str) -> Buffer:
+        if target not in self._loaded:
+            labels = target == "labels"
+            shape = self._prediction[:-1] if labels else self._prediction
+            self._loaded[target] = load(self._b, "y", shape, "int32" if labels else "real")
+        return self._loaded[target]
+
+
+def _score(
+    b: Builder, layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool
+) -> tuple[Buffer, Buffer | None]:
+    """Append forward pass, loss and metrics with their running totals; returns the loss of each row and its weight."""
+    prediction = forward(b, layers, load(b, "x", x_shape))
+    targets = _Targets(b, prediction.shape)
+    with b.scope("loss"):
+        rows = loss.lower(b, targets.get(loss.target), prediction)
+        weight = _weight(b, rows) if weighted else None
+    b.emit_to("add_rows", (b.declare("total", LOSS_TOTAL, (), "float64"),), rows, weight)
+    for i, metric in enumerate(metrics):
+        with b.scope(metric.name):
+            value = metric.lower(b, targets.get(metric.target), prediction)
+        b.emit_to("add_rows", (b.declare("total", f"total/metric{i}", (), "float64"),), value, None)
+    return rows, weight
+
+
+def _weight(b: Builder, rows: Buffer) -> Buffer:
+    """The sample weights, one a value of ``rows``."""
+    weight = load(b, "sample_weight", (None,))
+    if len(rows.shape) == 1:
+        return weight
+    flat = b.view(rows, (None, elements(rows.shape)))
+    return b.view(b.emit("spread", weight, flat)[0], rows.shape)
+
+
+def lower_evaluate(
+    layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool
+) -> Program:
+    """x and y to the totals of loss and metrics."""
+    b = Builder("evaluate", training=False)
+    _score(b, layers, x_shape, loss, metrics, weighted)
+    return b.finish()
+
+
+def lower_train(
+    layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool,
+    optimizer: Optimizer, parameters: int,
+) -> Program:  # fmt: skip
+    """x and y to totals and updated weights; ``parameters`` is the length of the flat parameter vector."""
+    b = Builder("train", training=True)
+    rows, weight = _score(b, layers, x_shape, loss, metrics, weighted)
+    if parameters:
+        with b.scope("loss"):
+            (d_rows,) = b.emit("loss_scale", weight, rows)
+        differentiate(b, rows, d_rows)
+        slots = [b.declare("state", name, (parameters,)) for name in optimizer.slots]
+        vectors = [b.declare(kind, f"{kind}s", (parameters,)) for kind in ("parameter", "gradient")]
+        optimizer.lower(b, vectors[0], vectors[1], slots)
+    return b.finish()

@@ -1,0 +1,175 @@
+"""The caller's data, checked once before anything is trained: shapes, dtypes, finite values, label ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nncore.errors import DataError
+from nncore.program import Shape
+
+Array = np.ndarray[Any, Any]
+
+CHUNK = 1 << 20
+"""Values looked at together, so that checking a large array takes little memory."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples with what belongs to them, one row each."""
+
+    x: Array
+    y: Array | None = None
+    sample_weight: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def rows(self, start: int, stop: int) -> Data:
+        """The samples from ``start`` to ``stop``, as views."""
+        cut = slice(start, stop)
+        return Data(
+            self.x[cut],
+            None if self.y is None else self.y[cut],
+            None if self.sample_weight is None else self.sample_weight[cut],
+        )
+
+
+def as_array(name: str, value: Any) -> Array:
+    """``value`` as an array that kernels read where it lies, converted only where they cannot.
+
+    Raises:
+        DataError: for what is no array of real numbers, or has no rows.
+    """
+    if value is None:
+        raise DataError(f"{name} is required. Received: {name}=None.")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise DataError(f"{name} must be an array of numbers with rows of one length. {error}") from None
+    if array.dtype.kind == "O":
+        array = _from_objects(name, array)
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{name} must hold real numbers. Received: dtype {array.dtype}.")
+    if array.ndim == 0:
+        raise DataError(f"{name} must have one row a sample. Received: a single number, {array}.")
+    if array.size == 0:
+        raise DataError(f"{name} must not be empty. Received: shape {array.shape}.")
+    if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
+        array = array.astype(np.float32)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.ndim > 2 and not array.flags.c_contiguous:
+        array = np.ascontiguousarray(array)
+    return array
+
+
+def _from_objects(name: str, array: Array) -> Array:
+    """An object array, such as a frame of mixed columns gives, as float64."""
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        for index, item in np.ndenumerate(array):
+            if isinstance(item, str) or not np.isscalar(item):
+                where = f"row {index[0]}" + (f", column {index[1]}" if len(index) > 1 else "")
+                raise DataError(
+                    f"{name} must hold real numbers in rows of one length. Received: {item!r:.60} at {where}."
+                ) from None
+        raise DataError(f"{name} must hold real numbers. Received: dtype object.") from None
+
+
+def flat_rows(array: Array) -> Array:
+    """The array with one axis of rows and one of values, as programs read it."""
+    return array if array.ndim == 2 else array.reshape(len(array), -1)
+
+
+def fit_samples(name: str, array: Array, shape: Shape) -> Array:
+    """``array`` in the shape that a model takes; one-feature models also take a vector.
+
+    Raises:
+        DataError: where it does not fit.
+    """
+    wanted = shape[1:]
+    if array.shape[1:] == wanted:
+        return array
+    if wanted == (1,) and array.ndim == 1:
+        return array.reshape(-1, 1)
+    if array.shape[1:] == (*wanted, 1):
+        return array.reshape(array.shape[:-1])
+    hint = ""
+    if array.ndim == 1 and wanted == (len(array),):
+        hint = f" For one sample, pass {name}[None, :]."
+    elif len(wanted) == 1 and array.ndim == 2:
+        raise DataError(f"{name} has {array.shape[1]} features, the model expects {wanted[0]}.")
+    elif len(wanted) == 1 and array.ndim > 2 and np.prod(array.shape[1:]) == wanted[0]:
+        hint = " Add a Flatten layer, or reshape it."
+    raise DataError(f"{name} must have shape {_spell(shape)}. Received: {array.shape}.{hint}")
+
+
+def _spell(shape: Shape) -> str:
+    return "(" + ", ".join(["rows", *(str(n) for n in shape[1:])]) + ("," if len(shape) == 1 else "") + ")"
+
+
+def check_lengths(**arrays: Array | None) -> None:
+    """Raise ``DataError`` where the arrays do not have as many rows as the first."""
+    present = [(name, array) for name, array in arrays.items() if array is not None]
+    first, reference = present[0]
+    for name, array in present[1:]:
+        if len(array) != len(reference):
+            raise DataError(
+                f"{first} and {name} must have as many rows. Received: {len(reference)} rows in {first}, "
+                f"{len(array)} in {name}."
+            )
+
+
+def _chunks(array: Array) -> Iterator[tuple[int, Array]]:
+    rows = max(1, CHUNK // max(1, int(np.prod(array.shape[1:]))))
+    for start in range(0, len(array), rows):
+        yield start, array[start : start + rows]
+
+
+def _refuse(name: str, array: Array, bad: Callable[[Array], Array], what: str) -> None:
+    """Raise ``DataError`` naming the first value for which ``bad`` holds."""
+    for start, chunk in _chunks(array):
+        found = np.argwhere(bad(chunk))
+        if len(found):
+            place = [int(i) for i in found[0]]
+            value = chunk[tuple(place)]
+            place[0] += start
+            where = f"row {place[0]}"
+            if len(place) == 2:
+                where += f", column {place[1]}"
+            elif len(place) > 2:
+                where += f", position {tuple(place[1:])}"
+            raise DataError(f"{name} {what} Received: {value} in {where}.")
+
+
+def check_finite(name: str, array: Array) -> None:
+    """Raise ``DataError`` naming row and column of the first value that is NaN or infinite as float32."""
+    if array.dtype.kind != "f":
+        return
+    limit = np.finfo(np.float32).max
+    for _, chunk in _chunks(array):
+        if not (np.min(chunk) >= -limit and np.max(chunk) <= limit):  # NaN is neither
+            advice = "must be finite in float32; compile(check_finite=False) turns this check off."
+            _refuse(name, array, lambda a: ~(np.abs(a) <= limit), advice)
+
+
+def check_labels(name: str, array: Array, classes: int) -> None:
+    """Raise ``DataError`` naming the row of the first label that is no integer in [0, classes)."""
+    low, high = np.min(array), np.max(array)
+    whole = array.dtype.kind != "f" or not np.any(array != np.floor(array))
+    if low >= 0 and high < classes and whole:
+        return
+    what = f"must hold integer labels in [0, {classes}), one for each of the last layer's {classes} outputs."
+    _refuse(name, array, lambda a: ~((a >= 0) & (a < classes) & (a == np.floor(a))), what)
+
+
+def check_probabilities(name: str, array: Array) -> None:
+    """Raise ``DataError`` naming the first target outside [0, 1]."""
+    if np.min(array) < 0 or np.max(array) > 1:
+        what = "must lie in [0, 1] for binary_crossentropy (labels 0 and 1, or probabilities)."
+        _refuse(name, array, lambda a: (a < 0) | (a > 1), what)

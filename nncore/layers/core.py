@@ -1,0 +1,105 @@
+"""``Input`` and ``Dense``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nncore import activations, initializers
+from nncore.builder import Builder
+from nncore.layers.base import Layer, positive_int, sample_shape
+from nncore.program import Buffer, Shape
+from nncore.variables import Variable
+
+
+class InputLayer(Layer):
+    """The shape of one sample; the values pass unchanged.
+
+    Args:
+        shape: Shape of one sample, without the batch axis.
+        batch_shape: The same with the batch axis first, which must be ``None``.
+        name: Unique inside a model.
+    """
+
+    def __init__(self, shape: Any = None, *, batch_shape: Any = None, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        if batch_shape is not None:
+            if shape is not None or len(tuple(batch_shape)) < 1 or batch_shape[0] is not None:
+                raise ValueError(
+                    "Input: give either shape, or batch_shape with None first. "
+                    f"Received: shape={shape!r}, batch_shape={batch_shape!r}."
+                )
+            shape = tuple(batch_shape)[1:]
+        if shape is None:
+            raise ValueError("Input: shape is required, such as Input((100,)). Received: shape=None.")
+        self.declared_input_shape = sample_shape("Input", shape)
+
+    def lower(self, b: Builder, x: Buffer) -> Buffer:
+        return x
+
+    def get_config(self) -> dict[str, Any]:
+        assert self.declared_input_shape is not None
+        return {"batch_shape": [None, *self.declared_input_shape], "dtype": "float32", "name": self.name}
+
+
+def Input(shape: Any = None, *, batch_shape: Any = None, dtype: str | None = None, name: str | None = None) -> Layer:
+    """The first entry of a model: the shape of one sample. See :class:`InputLayer`."""
+    return InputLayer(shape, batch_shape=batch_shape, dtype=dtype, name=name)
+
+
+class Dense(Layer):
+    """``activation(x @ kernel + bias)`` on the last axis of ``x``.
+
+    Shapes: ``(batch, …, k)`` to ``(batch, …, units)``; ``kernel`` is ``(k, units)``, ``bias`` is ``(units,)``.
+
+    Args:
+        units: Outputs, a positive integer.
+        activation: A name of ``nncore.activations``, one of its functions, or ``None`` for none.
+        use_bias: Whether to add a bias.
+        kernel_initializer: How the kernel starts.
+        bias_initializer: How the bias starts.
+        **kwargs: ``name``, ``trainable``, ``input_shape``, ``input_dim``: see :class:`Layer`.
+
+    Raises:
+        ValueError: for anything above that does not hold.
+    """
+
+    def __init__(
+        self, units: int, activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros", **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**kwargs)
+        self.units = positive_int("Dense", "units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel: Variable | None = None
+        self.bias: Variable | None = None
+
+    def build(self, input_shape: Shape) -> None:
+        if len(input_shape) < 2:
+            raise ValueError(f"Dense {self.name!r}: needs inputs of shape (batch, …, k). Received: {input_shape}.")
+        features = input_shape[-1]
+        assert features is not None
+        self.kernel = self.add_weight((features, self.units), self.kernel_initializer, name="kernel")
+        if self.use_bias:
+            self.bias = self.add_weight((self.units,), self.bias_initializer, name="bias")
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return (*input_shape[:-1], self.units)
+
+    def lower(self, b: Builder, x: Buffer) -> Buffer:
+        assert self.kernel is not None
+        bias = None if self.bias is None else b.parameter(self.bias)
+        (y,) = b.emit("dense", x, b.parameter(self.kernel), bias)
+        return activations.lower(self.activation, b, y)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+        }

@@ -1,0 +1,605 @@
+"""``Sequential``: Keras's model of one layer after the other, and what people do with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nncore import losses, metrics, optimizers
+from nncore.callbacks import CallbackList, History
+from nncore.compiler import lower_predict
+from nncore.data import Data, as_array, fit_samples
+from nncore.errors import DataError, unknown_name
+from nncore.layers.base import REGISTRY, Layer, assign_all, sample_shape
+from nncore.layers.core import InputLayer
+from nncore.names import auto_name
+from nncore.program import Program, Shape
+from nncore.summary import LayerRow, summary
+from nncore.training import Machine, Trainer
+from nncore.variables import Variable
+
+Array = np.ndarray[Any, Any]
+
+__all__ = ["Sequential", "model_from_json"]
+
+
+class Sequential:
+    """Layers, one after the other.
+
+    Args:
+        layers: The layers; the first may be an ``Input``, or carry ``input_shape`` or ``input_dim``. Without either, the
+            model is built when it first sees data.
+        trainable: Whether training changes the weights.
+        name: By default ``"sequential"`` with a counter.
+
+    Attributes:
+        history: The ``History`` of the last ``fit``, also of one that was interrupted.
+        stop_training: Set it to ``True`` in a callback to end ``fit``.
+    """
+
+    def __init__(self, layers: Sequence[Layer] | None = None, trainable: bool = True, name: str | None = None) -> None:
+        self.name = auto_name("Sequential") if name is None else name
+        self.history: History | None = None
+        self.stop_training = False
+        self._layers: list[Layer] = []
+        self._input: InputLayer | None = None
+        self._trainable = bool(trainable)
+        self._machine: Machine | None = None
+        self._trainer: Trainer | None = None
+        for layer in layers or ():
+            self.add(layer, rebuild=False)
+        self._build_if_known()
+
+    # Layers and weights.
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, without the ``Input``."""
+        return list(self._layers)
+
+    def add(self, layer: Layer, rebuild: bool = True) -> None:
+        """Append a layer.
+
+        Raises:
+            ValueError: for what is no layer, a second Input, or a name that is taken.
+        """
+        if not isinstance(layer, Layer):
+            hint = f" Make one: {layer.__name__}(…)." if isinstance(layer, type) else ""
+            raise ValueError(f"Sequential.add takes a layer.{hint} Received: {layer!r} (of type {type(layer).__name__}).")
+        if isinstance(layer, InputLayer):
+            if self._layers or self._input is not None:
+                raise ValueError(f"Sequential: an Input must come first, and only once. Received: {layer!r}.")
+            self._input = layer
+            return
+        if layer.name in [other.name for other in self._layers]:
+            raise ValueError(
+                f"All layers of a Sequential need names of their own. Received a second layer called {layer.name!r}."
+            )
+        if not self._layers and self._input is None and layer.declared_input_shape is not None:
+            self._input = InputLayer(layer.declared_input_shape)
+        self._layers.append(layer)
+        self._machine = None
+        if rebuild:
+            try:
+                self._build_if_known()
+            except Exception:
+                self._layers.pop()
+                raise
+
+    def pop(self, rebuild: bool = True) -> Layer:
+        """Remove the last layer and return it; ``ValueError`` where there is none."""
+        if not self._layers:
+            raise ValueError(f"{self.name}.pop: there are no layers to remove.")
+        layer = self._layers.pop()
+        self._machine = None
+        if rebuild:
+            self._build_if_known()
+        return layer
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create the weights, for inputs of ``input_shape``, batch axis first: ``(None, 100)``."""
+        if not self._layers:
+            raise ValueError(f"Sequential model {self.name!r} has no layers. Call model.add(layer) first.")
+        if input_shape is not None:
+            declared = sample_shape(self.name, tuple(input_shape)[1:])
+            if self._input is None:
+                self._input = InputLayer(declared)
+            elif self._input.declared_input_shape != declared:
+                raise ValueError(
+                    f"{self.name}: the Input has shape {self._input.declared_input_shape} for one sample. "
+                    f"Received: build(input_shape={input_shape!r})."
+                )
+        if self._input is None:
+            raise ValueError(f"{self.name}.build: give input_shape, such as (None, 100), since the model has no Input.")
+        self._build_if_known()
+
+    def _build_if_known(self) -> None:
+        if self._input is None or not self._layers:
+            return
+        shape: Shape = (None, *(self._input.declared_input_shape or ()))
+        for layer in self._layers:
+            shape = layer.build_for(shape)
+        if not self._trainable:
+            self.trainable = False
+
+    def _ready(self, x: Array | None = None) -> Machine:
+        """The machine of the layers as they are now, built for the samples ``x`` if they were not."""
+        if not self.built and x is not None:
+            self.build((None, *(x.shape[1:] if x.ndim > 1 else (1,))))
+        if not self.built:
+            raise ValueError(
+                f"Sequential model {self.name!r} isn't built: it has "
+                + ("no layers. Call model.add(layer)." if not self._layers else "seen no Input and no data.")
+            )
+        if self._machine is None or not self._machine.holds(self._layers):
+            self._machine = Machine(self._layers, self.input_shape)
+        return self._machine
+
+    @property
+    def built(self) -> bool:
+        """Whether the weights exist."""
+        return bool(self._layers) and self._input is not None and all(layer.built for layer in self._layers)
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the inputs, batch axis first; ``AttributeError`` while unbuilt."""
+        if self._input is None:
+            raise AttributeError(f"Sequential model {self.name!r} isn't built: its input_shape is not known.")
+        return (None, *(self._input.declared_input_shape or ()))
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the outputs, batch axis first; ``AttributeError`` while unbuilt."""
+        shape = self._layers[-1].output_shape if self.built else None
+        if shape is None:
+            raise AttributeError(f"Sequential model {self.name!r} isn't built: its output_shape is not known.")
+        return shape
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights; setting it sets it on every layer."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for layer in self._layers:
+            layer.trainable = self._trainable
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All variables, layer by layer."""
+        return [v for layer in self._layers for v in layer.weights]
+
+    variables = weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables that training changes."""
+        return [v for v in self.weights if v.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The variables that training leaves alone."""
+        return [v for v in self.weights if not v.trainable]
+
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all weights, layer by layer."""
+        return [v.numpy() for v in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Overwrite all weights; nothing changes where the count or a shape differs (``ValueError``)."""
+        assign_all(f"model {self.name!r}", self.weights, weights)
+
+    def count_params(self) -> int:
+        """The number of weight values; ``ValueError`` before the model is built."""
+        if not self.built:
+            raise ValueError(f"Sequential model {self.name!r} isn't built: give it an Input, or call build(input_shape).")
+        return sum(v.size for v in self.weights)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of a name or at an index; ``ValueError`` where there is none."""
+        if (name is None) == (index is None):
+            raise ValueError(f"get_layer takes a name or an index. Received: name={name!r}, index={index!r}.")
+        if index is not None:
+            if not -len(self._layers) <= index < len(self._layers):
+                raise ValueError(f"get_layer: the model has {len(self._layers)} layers. Received: index={index}.")
+            return self._layers[index]
+        for layer in self._layers:
+            if layer.name == name:
+                return layer
+        raise unknown_name("layer", name, [layer.name for layer in self._layers])
+
+    def summary(
+        self, line_length: int | None = None, positions: Sequence[float] | None = None, print_fn: Any = None,
+        expand_nested: bool = False, show_trainable: bool = False, layer_range: Sequence[str] | None = None,
+    ) -> None:  # fmt: skip
+        """Print a table of layers, output shapes and parameters.
+
+        Args:
+            line_length: Width in characters; by default up to 88, as the terminal allows.
+            positions: Where the columns end, as fractions of the width.
+            print_fn: Called once with the whole text instead of printing it.
+            expand_nested: Has no effect: models hold layers only.
+            show_trainable: Add a column that says whether training changes the layer.
+            layer_range: Names of the first and last layer to show.
+        """
+        rows = [
+            LayerRow(
+                layer.name, type(layer).__name__, layer.output_shape if layer.built else None,
+                layer.count_params() if layer.built else None, sum(v.size for v in layer.trainable_weights),
+                layer.trainable,
+            )
+            for layer in self._layers
+        ]  # fmt: skip
+        optimizer = self.optimizer
+        summary(
+            rows, self.name, line_length=line_length, positions=positions, print_fn=print_fn,
+            show_trainable=show_trainable, layer_range=layer_range,
+            optimizer_params=None if optimizer is None or not optimizer.iterations else optimizer.count_params(),
+        )  # fmt: skip
+
+    # Programs.
+
+    @property
+    def program(self) -> Program:
+        """What the model runs: the training program once compiled, else the prediction program. ``print`` it."""
+        machine = self._ready()
+        if self._trainer is None:
+            return machine.program(
+                ("predict", True), lambda: lower_predict(machine.layers, machine.x_shape, direct=True)
+            )
+        return self._trainer.program(machine, "train")
+
+    # Training.
+
+    def compile(
+        self, optimizer: Any = "rmsprop", loss: Any = None, loss_weights: Any = None, metrics: Any = None,
+        weighted_metrics: Any = None, run_eagerly: bool = False, steps_per_execution: int = 1,
+        jit_compile: Any = "auto", auto_scale_loss: bool = True, *, check_finite: bool = True,
+    ) -> None:  # fmt: skip
+        """Choose how the model is trained and scored.
+
+        Args:
+            optimizer: A name or an ``nncore.optimizers`` object.
+            loss: A name, function or ``nncore.losses`` object.
+            loss_weights: For models of several outputs; must be ``None``.
+            metrics: A list of names, ``nncore.metrics`` objects or loss functions; one alone is taken too.
+            weighted_metrics: Not there yet; must be ``None`` or empty.
+            run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: Taken for Keras's sake; without effect.
+            check_finite: Whether ``fit`` and ``evaluate`` refuse NaN and infinities in x and y.
+
+        Raises:
+            ValueError: for names nncore does not know (known ones are listed), a loss that does not fit the last layer.
+        """
+        if loss_weights is not None or weighted_metrics:
+            raise ValueError(
+                "compile: loss_weights and weighted_metrics must be None. "
+                f"Received: loss_weights={loss_weights!r}, weighted_metrics={weighted_metrics!r}."
+            )
+        if loss is None:
+            raise ValueError(f"compile needs a loss, such as loss='mse'. Known names: {', '.join(losses.CLASSES)}.")
+        chosen = [] if metrics is None else list(metrics) if isinstance(metrics, list | tuple) else [metrics]
+        for metric in chosen:
+            _check_metric(metric)
+        loss_object = losses.get(loss)
+        if loss_object.reduction not in ("sum_over_batch_size", "mean"):
+            raise ValueError(
+                "compile: the loss's reduction must be 'sum_over_batch_size'. "
+                f"Received: reduction={loss_object.reduction!r}."
+            )
+        self._check_softmax(loss_object)
+        self._trainer = Trainer(loss_object, chosen, optimizers.get(optimizer), bool(check_finite))
+
+    def _check_softmax(self, loss: losses.Loss) -> None:
+        """A softmax over one output is 1 whatever the weights: refuse to train it."""
+        if self.built and self.output_shape[-1] == 1 and isinstance(
+            loss, losses.CategoricalCrossentropy | losses.SparseCategoricalCrossentropy
+        ):
+            raise ValueError(
+                f"{loss.name} needs at least 2 outputs: a softmax over one is always 1. The last layer "
+                f"{self._layers[-1].name!r} has 1. Use activation='sigmoid' with loss='binary_crossentropy', or 2 units."
+            )
+
+    @property
+    def compiled(self) -> bool:
+        """Whether ``compile`` was called."""
+        return self._trainer is not None
+
+    @property
+    def optimizer(self) -> optimizers.Optimizer | None:
+        """The optimizer, once compiled."""
+        return None if self._trainer is None else self._trainer.optimizer
+
+    @property
+    def loss(self) -> losses.Loss | None:
+        """The loss, once compiled."""
+        return None if self._trainer is None else self._trainer.loss
+
+    def _compiled(self, method: str) -> Trainer:
+        if self._trainer is None:
+            raise ValueError(f"{method} needs a compiled model: call model.compile(optimizer, loss) first.")
+        return self._trainer
+
+    def _prepare(self, trainer: Trainer, x: Any, y: Any, *weights: Any, prefix: str = "") -> tuple[Machine, Data]:
+        machine = self._ready(as_array(f"{prefix}x", x))
+        self._check_softmax(trainer.loss)
+        return machine, trainer.prepare(machine, x, y, *weights, prefix=prefix)
+
+    def fit(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, verbose: Any = "auto",
+        callbacks: Any = None, validation_split: float = 0.0, validation_data: Any = None, shuffle: Any = True,
+        class_weight: dict[int, float] | None = None, sample_weight: Any = None, initial_epoch: int = 0,
+        steps_per_epoch: int | None = None, validation_steps: int | None = None,
+        validation_batch_size: int | None = None, validation_freq: Any = 1,
+    ) -> History:  # fmt: skip
+        """Train for ``epochs - initial_epoch`` epochs.
+
+        Args:
+            x: Samples, one a row: any array of numbers, or nested lists.
+            y: Targets, one a row.
+            batch_size: Rows in a step, by default 32. The last batch of an epoch may be smaller.
+            epochs: Number of the last epoch.
+            verbose: 0 silent, 1 (or ``"auto"``) a progress bar, 2 a line an epoch.
+            callbacks: A callback or a list of them.
+            validation_split: Share in [0, 1) of the rows, the last ones, that are kept for validation.
+            validation_data: ``(x, y)`` or ``(x, y, sample_weight)``; takes the place of ``validation_split``.
+            shuffle: ``True``: a new order of all rows each epoch; ``"batch"``: within each batch; ``False``.
+            class_weight: Dict of class to weight of its rows; other classes weigh 1.
+            sample_weight: One weight a row; the loss is the sum of weighted losses divided by the number of rows.
+            initial_epoch: Number of the first epoch, from 0.
+            steps_per_epoch, validation_steps: Must be ``None``: an epoch is all rows once.
+            validation_batch_size: By default ``batch_size``.
+            validation_freq: Validate every so many epochs, or after those a list names (from 1).
+
+        Returns:
+            The ``History``; also ``model.history``, which an interrupted ``fit`` leaves behind.
+
+        Raises:
+            DataError: (a ``ValueError``) where data does not fit; nothing has changed then.
+            ValueError: for other arguments that do not hold.
+        """
+        trainer = self._compiled("fit")
+        size = _batch_size("fit", "batch_size", batch_size)
+        validation_size = _batch_size("fit", "validation_batch_size", validation_batch_size or size)
+        first, last = _count("fit", "initial_epoch", initial_epoch), _count("fit", "epochs", epochs)
+        _check_verbose("fit", verbose)
+        if steps_per_epoch is not None or validation_steps is not None:
+            raise ValueError("fit: steps_per_epoch and validation_steps must be None: an epoch is all rows once.")
+        if shuffle not in (True, False, "batch"):
+            raise ValueError(f"fit: shuffle must be True, False or 'batch'. Received: shuffle={shuffle!r}.")
+        _check_frequency(validation_freq)
+        machine, data = self._prepare(trainer, x, y, sample_weight, class_weight)
+        validation = self._validation(trainer, validation_data)
+        if validation is None and validation_split:
+            data, validation = _split(data, validation_split)
+        elif validation_split and not 0 <= validation_split < 1:
+            _split(data, validation_split)
+        steps = -(-len(data) // min(size, len(data)))
+        hooks = CallbackList(
+            callbacks, add_history=True, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=last, steps=steps
+        )
+        self.stop_training = False
+        trainer.fit(
+            machine, data, validation, hooks, batch=size, validation_batch=validation_size, epochs=last,
+            initial_epoch=first, shuffle=shuffle, validation_freq=validation_freq,
+            stopped=lambda: self.stop_training,
+        )  # fmt: skip
+        assert self.history is not None
+        return self.history
+
+    def _validation(self, trainer: Trainer, validation_data: Any) -> Data | None:
+        if validation_data is None:
+            return None
+        if not isinstance(validation_data, list | tuple) or len(validation_data) not in (2, 3):
+            raise ValueError(
+                "fit: validation_data must be (x, y) or (x, y, sample_weight). "
+                f"Received: {type(validation_data).__name__}."
+            )
+        return self._prepare(trainer, *validation_data, prefix="validation ")[1]
+
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
+        sample_weight: Any = None, steps: int | None = None, callbacks: Any = None, return_dict: bool = False,
+    ) -> Any:  # fmt: skip
+        """Loss and metrics of data: a float where there is the loss alone, else a list in the order of ``compile``.
+
+        Args:
+            x, y, sample_weight: As in ``fit``.
+            batch_size: Rows at a time, by default 32.
+            verbose: 0 silent, 1 (or ``"auto"``) a progress bar, 2 a line.
+            steps: Must be ``None``.
+            callbacks: A callback or a list of them.
+            return_dict: Return a dict of name to value instead.
+        """
+        trainer = self._compiled("evaluate")
+        size = _batch_size("evaluate", "batch_size", batch_size)
+        _check_verbose("evaluate", verbose)
+        _check_steps("evaluate", steps)
+        machine, data = self._prepare(trainer, x, y, sample_weight)
+        hooks = CallbackList(
+            callbacks, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=1, steps=-(-len(data) // size)
+        )
+        return _scores(trainer.evaluate(machine, data, size, hooks), return_dict)
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None,
+        callbacks: Any = None, out: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """Predictions, one row a sample. Many threads may call it on one model at once.
+
+        Args:
+            x: Samples; float32 arrays in C order are read where they lie.
+            batch_size: Rows at a time, by default 32. It does not change a bit of the result.
+            verbose: 0 silent, 1 (or ``"auto"``) a progress bar, 2 a line.
+            steps: Must be ``None``.
+            callbacks: A callback or a list of them.
+            out: A float32 array in C order for the result; by default a new one.
+        """
+        size = _batch_size("predict", "batch_size", batch_size)
+        _check_verbose("predict", verbose)
+        _check_steps("predict", steps)
+        samples = as_array("x", x)
+        machine = self._ready(samples)
+        samples = fit_samples("x", samples, machine.x_shape)
+        _check_out(out, (len(samples), *machine.output_shape[1:]))
+        if not verbose and callbacks is None:
+            return machine.predict(samples, size, out=out)
+        hooks = CallbackList(
+            callbacks, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=1, steps=-(-len(samples) // size)
+        )
+        return machine.predict(samples, size, hooks, out)
+
+    def predict_on_batch(self, x: Any) -> Array:
+        """Predictions for all of ``x`` at once, silently."""
+        samples = as_array("x", x)
+        machine = self._ready(samples)
+        return machine.predict(fit_samples("x", samples, machine.x_shape), len(samples))
+
+    def __call__(self, x: Any, training: bool = False) -> Array:
+        """The same as ``predict_on_batch``: layers act as in inference."""
+        if training:
+            raise ValueError("model(x, training=True) is not there: train with fit or train_on_batch.")
+        return self.predict_on_batch(x)
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:  # fmt: skip
+        """One step on ``x`` and ``y`` as one batch; returns the loss (and metrics) before it, like ``evaluate``."""
+        trainer = self._compiled("train_on_batch")
+        machine, data = self._prepare(trainer, x, y, sample_weight, class_weight)
+        return _scores(trainer.train_on_batch(machine, data), return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """Loss (and metrics) of ``x`` and ``y`` as one batch, like ``evaluate``."""
+        trainer = self._compiled("test_on_batch")
+        machine, data = self._prepare(trainer, x, y, sample_weight)
+        return _scores(trainer.test_on_batch(machine, data), return_dict)
+
+    # Configs.
+
+    def get_config(self) -> dict[str, Any]:
+        """Name and layers, as JSON-able values."""
+        entries = [*([self._input] if self._input is not None else []), *self._layers]
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "layers": [{"class_name": type(layer).__name__, "config": layer.get_config()} for layer in entries],
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, type[Layer]] | None = None) -> Sequential:
+        """The model that ``config`` describes, with fresh weights.
+
+        Raises:
+            ValueError: for a layer nncore does not know.
+        """
+        known = {**REGISTRY, **(custom_objects or {})}
+        layers = []
+        for entry in config["layers"]:
+            if entry["class_name"] not in known:
+                raise unknown_name("layer class", entry["class_name"], known)
+            layers.append(known[entry["class_name"]].from_config(dict(entry["config"])))
+        return cls(layers, trainable=config.get("trainable", True), name=config.get("name"))
+
+    def to_json(self, **json_kwargs: Any) -> str:
+        """The config as JSON, with what was compiled; ``json_kwargs`` go to ``json.dumps``."""
+        whole: dict[str, Any] = {"class_name": "Sequential", "config": self.get_config()}
+        if self._trainer is not None:
+            whole["compile_config"] = {
+                "optimizer": optimizers.serialize(self._trainer.optimizer),
+                "loss": losses.serialize(self._trainer.loss),
+                "metrics": [m if isinstance(m, str) else metrics.serialize(m) for m in self._trainer.metrics],
+            }
+        return json.dumps(whole, **json_kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Sequential name={self.name}, built={self.built}>"
+
+
+def model_from_json(json_string: str, custom_objects: dict[str, type[Layer]] | None = None) -> Sequential:
+    """The model that ``to_json`` described, compiled if it was, with fresh weights."""
+    whole = json.loads(json_string)
+    if not isinstance(whole, dict) or whole.get("class_name") != "Sequential":
+        raise ValueError("model_from_json takes what Sequential.to_json gave. Received other JSON.")
+    model = Sequential.from_config(whole["config"], custom_objects)
+    if "compile_config" in whole:
+        chosen = whole["compile_config"]
+        model.compile(chosen["optimizer"], chosen["loss"], metrics=chosen.get("metrics"))
+    return model
+
+
+def _check_metric(identifier: Any) -> None:
+    metrics.check(identifier)
+
+
+def _scores(logs: dict[str, float], return_dict: bool) -> Any:
+    if return_dict:
+        return dict(sorted(logs.items()))
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values
+
+
+def _batch_size(method: str, argument: str, value: Any) -> int:
+    if value is None:
+        return 32
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
+        raise ValueError(f"{method}: {argument} must be a positive integer or None. Received: {argument}={value!r}.")
+    return int(value)
+
+
+def _count(method: str, argument: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise ValueError(f"{method}: {argument} must be an integer of at least 0. Received: {argument}={value!r}.")
+    return int(value)
+
+
+def _check_verbose(method: str, verbose: Any) -> None:
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueError(f"{method}: verbose must be 0, 1, 2 or 'auto'. Received: verbose={verbose!r}.")
+
+
+def _check_steps(method: str, steps: Any) -> None:
+    if steps is not None:
+        raise ValueError(f"{method}: steps must be None: all rows are used. Received: steps={steps!r}.")
+
+
+def _check_frequency(value: Any) -> None:
+    single = isinstance(value, int | np.integer) and not isinstance(value, bool) and value > 0
+    listed = isinstance(value, list | tuple | set) and all(isinstance(n, int | np.integer) for n in value)
+    if not single and not listed:
+        raise ValueError(
+            "fit: validation_freq must be a positive integer or a list of epochs. "
+            f"Received: validation_freq={value!r}."
+        )
+
+
+def _check_out(out: Any, shape: Shape) -> None:
+    if out is None:
+        return
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+        raise ValueError(
+            f"predict: out must be a float32 array of shape {shape} in C order. Received: "
+            f"{type(out).__name__} {getattr(out, 'dtype', '')} {getattr(out, 'shape', '')}."
+        )
+
+
+def _split(data: Data, share: Any) -> tuple[Data, Data]:
+    """The last ``share`` of the rows is kept for validation; both parts must have rows."""
+    number = isinstance(share, int | float | np.number) and not isinstance(share, bool)
+    if not number or not 0 < share < 1:
+        raise ValueError(f"fit: validation_split must be in [0, 1). Received: validation_split={share!r}.")
+    at = int(len(data) * (1 - share))
+    if at in (0, len(data)):
+        raise DataError(
+            f"fit: validation_split={share} of {len(data)} rows leaves {at} for training and {len(data) - at} for "
+            "validation; both need one. Use another share, or validation_data."
+        )
+    return data.rows(0, at), data.rows(at, len(data))

@@ -1,0 +1,58 @@
+"""Where every seed comes from: one stream, a function of ``set_seed`` or, before that, the system's entropy."""
+
+from __future__ import annotations
+
+import operator
+import os
+import threading
+
+_MASK = 2**64 - 1
+_STRIDE = 0x9E3779B97F4A7C15  # 2⁶⁴ / golden ratio, odd: the counter visits all 2⁶⁴ states
+
+_lock = threading.Lock()
+_state: int | None = None  # None until set_seed: then seeds are the system's entropy
+
+
+def set_seed(seed: int) -> None:
+    """Make all seeds that are drawn from now on a function of ``seed``, a non-negative integer.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    global _state
+    state = check_seed("set_seed", seed)
+    words = [state >> shift & _MASK for shift in range(0, max(state.bit_length(), 1), 64)]
+    mixed = 0
+    for word in words:  # a seed of more than 64 bits counts in full
+        mixed = _mix(mixed ^ word)
+    with _lock:
+        _state = mixed
+
+
+def draw_seed() -> int:
+    """The next seed: an integer in [0, 2⁶³). Safe to call from many threads.
+
+    After ``set_seed`` it comes from SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
+    OOPSLA 2014), which depends on no library's version; before, from the system's entropy.
+    """
+    global _state
+    with _lock:
+        if _state is None:
+            return int.from_bytes(os.urandom(8), "little") >> 1
+        _state = _state + _STRIDE & _MASK
+        return _mix(_state) >> 1
+
+
+def check_seed(owner: str, seed: object) -> int:
+    """``seed`` as an int, if it is a non-negative integer (NumPy's are taken too); ``owner`` is named in the error."""
+    value = operator.index(seed) if hasattr(seed, "__index__") and not isinstance(seed, bool) else -1
+    if value < 0:
+        raise ValueError(f"{owner}: seed must be a non-negative integer. Received: seed={seed!r}.")
+    return value
+
+
+def _mix(z: int) -> int:
+    """The finalizer of SplitMix64, a bijection of 64-bit integers."""
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & _MASK
+    return z ^ z >> 31

@@ -1,0 +1,413 @@
+"""Running models: programs and their executables on the backend in force, and the epoch loop over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nncore import backends, metrics, random
+from nncore.backends import Epoch, Executable, Memory
+from nncore.callbacks import CallbackList, History
+from nncore.compiler import (
+    LOSS_TOTAL,
+    FlatVectors,
+    fuse,
+    lower_evaluate,
+    lower_predict,
+    lower_train,
+    plan,
+)
+from nncore.data import (
+    Data,
+    as_array,
+    check_finite,
+    check_labels,
+    check_lengths,
+    check_probabilities,
+    fit_samples,
+    flat_rows,
+)
+from nncore.errors import DataError
+from nncore.layers.base import Layer, elements
+from nncore.losses import BinaryCrossentropy, Loss
+from nncore.metrics import Metric
+from nncore.optimizers import Optimizer
+from nncore.program import Program, Shape
+
+Array = np.ndarray[Any, Any]
+Logs = dict[str, float]
+
+KEPT = 16
+"""Executables a model keeps: one for each program and batch size, the oldest dropped first."""
+
+
+class Machine:
+    """The flat weights of a stack of layers, its programs, and their executables on the backend in force.
+
+    Args:
+        layers: Built layers, the input's first.
+        x_shape: Shape of the samples, batch axis first.
+    """
+
+    def __init__(self, layers: Sequence[Layer], x_shape: Shape) -> None:
+        self.layers = tuple(layers)
+        self.x_shape = x_shape
+        self.output_shape = layers[-1].output_shape or x_shape
+        self.flat = FlatVectors([v for layer in layers for v in layer.weights])
+        self.programs: dict[Any, Program] = {}
+        self._executables: dict[Any, Executable] = {}
+
+    def holds(self, layers: Sequence[Layer]) -> bool:
+        """Whether this is still the machine of these layers."""
+        weights = [v for layer in layers for v in layer.weights]
+        return self.layers == tuple(layers) and self.flat.holds(weights)
+
+    def program(self, key: Any, lower: Callable[[], Program]) -> Program:
+        """The program kept under ``key``, lowered and fused at the first call."""
+        if key not in self.programs:
+            self.programs[key] = fuse(lower())
+        return self.programs[key]
+
+    def executable(self, key: Any, lower: Callable[[], Program], batch: int) -> Executable:
+        """The program kept under ``key``, loaded for batches of up to ``batch`` rows."""
+        backend = backends.current()
+        where = (backend, key, batch)
+        if where not in self._executables:
+            program = self.program(key, lower)
+            memory = plan(program, self.flat.offsets, self.flat.parameter.size, batch)
+            while len(self._executables) >= KEPT:
+                self._executables.pop(next(iter(self._executables)), None)
+            self._executables[where] = backend.load(program, memory)
+        self.flat.adopt()
+        return self._executables[where]
+
+    def predict(
+        self, x: Array, batch: int, callbacks: CallbackList | None = None, out: Array | None = None
+    ) -> Array:  # fmt: skip
+        """Predictions for samples whose shape fits, in ``out`` or a new float32 array."""
+        direct = x.dtype == np.float32 and x.flags.c_contiguous
+        batch = min(batch, len(x))
+        executable = self.executable(
+            ("predict", direct), lambda: lower_predict(self.layers, self.x_shape, direct), batch
+        )
+        if out is None:
+            out = np.empty((len(x), *(n for n in self.output_shape[1:] if n is not None)), np.float32)
+        arrays = {"x": x} if direct else {"x_rows": flat_rows(x)}
+        memory = Memory(self.flat, np.empty(0, np.float32), np.empty(0), {**arrays, "predictions": out})
+        steps = -(-len(x) // batch)
+        epoch = Epoch(count=len(x))
+        if callbacks is None:
+            executable.run(memory, epoch, 0, steps)
+            return out
+        memory.workspace = executable.workspace()
+        callbacks.on_predict_begin()
+        if callbacks.has_predict_batch_hooks:
+            for i in range(steps):
+                callbacks.on_predict_batch_begin(i)
+                executable.run(memory, epoch, i, i + 1)
+                callbacks.on_predict_batch_end(i, {"outputs": out[i * batch : (i + 1) * batch]})
+                callbacks.progress(i + 1)
+        else:
+            executable.run(memory, epoch, 0, steps, callbacks.progress)
+            callbacks.progress(steps)
+        callbacks.on_predict_end()
+        return out
+
+
+class Trainer:
+    """What ``compile`` chose, and training and evaluation with it.
+
+    Args:
+        loss: The loss.
+        metrics: Names, functions, classes or instances; ``"accuracy"`` is resolved when the targets are known.
+        optimizer: The optimizer.
+        finite: Whether to refuse NaN and infinities in the data.
+    """
+
+    def __init__(self, loss: Loss, metrics: Sequence[Any], optimizer: Optimizer, finite: bool) -> None:
+        self.loss = loss
+        self.metrics = list(metrics)
+        self.optimizer = optimizer
+        self.finite = finite
+        self._seed = random.draw_seed()
+
+    # Data.
+
+    def prepare(
+        self, machine: Machine, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, prefix: str = ""
+    ) -> Data:
+        """The caller's data as arrays that fit the model; raises ``DataError`` before anything else happens."""
+        xs = as_array(f"{prefix}x", x)
+        ys = as_array(f"{prefix}y", y)
+        check_lengths(**{f"{prefix}x": xs, f"{prefix}y": ys})
+        xs = fit_samples(f"{prefix}x", xs, machine.x_shape)
+        ys = self._fit_targets(f"{prefix}y", ys, machine)
+        if self.finite:
+            check_finite(f"{prefix}x", xs)
+            check_finite(f"{prefix}y", ys)
+        self._check_range(f"{prefix}y", ys, machine)
+        if sample_weight is not None and class_weight is not None:
+            raise DataError("Give either sample_weight or class_weight, not both: multiply them into one sample_weight.")
+        weight = None
+        if sample_weight is not None:
+            weight = as_array(f"{prefix}sample_weight", sample_weight)
+            check_lengths(**{f"{prefix}x": xs, f"{prefix}sample_weight": weight})
+            if weight.shape not in ((len(xs),), (len(xs), 1)):
+                raise DataError(
+                    f"{prefix}sample_weight must have shape ({len(xs)},), one weight a row. Received: {weight.shape}."
+                )
+            check_finite(f"{prefix}sample_weight", weight)
+        if class_weight is not None:
+            weight = self._class_weights(ys, class_weight, machine)
+        return Data(xs, ys, weight)
+
+    def _fit_targets(self, name: str, y: Array, machine: Machine) -> Array:
+        """``y`` in the shape that the loss compares with the predictions."""
+        last, p = machine.layers[-1].name, machine.output_shape
+        labels = self.loss.target == "labels"
+        wanted = p[1:-1] if labels else p[1:]
+        if y.shape[1:] == wanted:
+            return y
+        if y.shape[1:] == (*wanted, 1) or (*y.shape[1:], 1) == wanted:
+            return y.reshape(len(y), *(n for n in wanted if n is not None))
+        hint = ""
+        if labels and y.shape[1:] == p[1:]:
+            hint = " For one-hot targets use categorical_crossentropy, or pass y.argmax(-1)."
+        elif not labels and y.shape[1:] in (p[1:-1], (*p[1:-1], 1)) and "crossentropy" in self.loss.name:
+            hint = " For integer labels use sparse_categorical_crossentropy, or utils.to_categorical(y)."
+        shape = ", ".join(["rows", *(str(n) for n in wanted)])
+        raise DataError(
+            f"{name} must have shape ({shape}) for {self.loss.name}, since the last layer {last!r} gives {p}. "
+            f"Received: {y.shape}.{hint}"
+        )
+
+    def _check_range(self, name: str, y: Array, machine: Machine) -> None:
+        classes = machine.output_shape[-1]
+        if self.loss.target == "labels" and classes is not None:
+            check_labels(name, y, classes)
+        elif isinstance(self.loss, BinaryCrossentropy):
+            check_probabilities(name, y)
+
+    def _class_weights(self, y: Array, class_weight: Any, machine: Machine) -> Array:
+        """The weight of each row's class; classes that are not named weigh 1."""
+        classes = machine.output_shape[-1]
+        assert classes is not None
+        classes = max(classes, 2)
+        if not isinstance(class_weight, dict):
+            raise DataError(f"class_weight must be a dict of class to weight. Received: {class_weight!r}.")
+        table = np.ones(classes, np.float32)
+        for label, weight in class_weight.items():
+            if not isinstance(label, int | np.integer) or not 0 <= label < classes:
+                raise DataError(
+                    f"class_weight must name integer classes in [0, {classes}). Received: the class {label!r}."
+                )
+            if not isinstance(weight, int | float | np.number) or not 0 <= weight < np.inf:
+                raise DataError(f"class_weight must hold finite weights of at least 0. Received: {label!r}: {weight!r}.")
+            table[label] = weight
+        if y.ndim > 2 or (y.ndim == 2 and self.loss.target == "labels"):
+            raise DataError(f"class_weight needs one target a row. Received: y of shape {y.shape}.")
+        labels = np.argmax(y, axis=1) if y.ndim == 2 and y.shape[1] > 1 else np.round(y.reshape(-1)).astype(np.int64)
+        if labels.min() < 0 or labels.max() >= classes:
+            raise DataError(f"class_weight needs classes in [0, {classes}). Received: y from {y.min()} to {y.max()}.")
+        return table[labels]
+
+    def resolve_metrics(self, y_shape: Shape, machine: Machine) -> list[Metric]:
+        """The metrics for targets and predictions of these shapes; duplicate names get a number."""
+        resolved = [metrics.get(m, y_shape, machine.output_shape) for m in self.metrics]
+        p = machine.output_shape
+        for metric in resolved:
+            wanted = p[1:-1] if metric.target == "labels" else p[1:]
+            have, want = (int(np.prod([n for n in s if n is not None])) for s in (y_shape[1:], wanted))
+            if have != want:
+                raise DataError(
+                    f"The metric {metric.name!r} needs y of shape {('rows', *wanted)} for predictions of shape {p}. "
+                    f"Received: {('rows', *y_shape[1:])}."
+                )
+        return resolved
+
+    def names(self, resolved: Sequence[Metric]) -> list[str]:
+        """The keys of loss and metrics, in the order of ``compile``."""
+        names = ["loss"]
+        for metric in resolved:
+            name, count = metric.name, 1
+            while name in names:
+                name, count = f"{metric.name}_{count}", count + 1
+            names.append(name)
+        return names
+
+    # Programs.
+
+    def program(self, machine: Machine, mode: str, y_shape: Shape | None = None, weighted: bool = False) -> Program:
+        """The ``"train"`` or ``"evaluate"`` program for targets of a shape, by default the one the loss asks for."""
+        if y_shape is None:
+            y_shape = machine.output_shape[:-1] if self.loss.target == "labels" else machine.output_shape
+        return machine.program(*self._lowering(machine, mode, y_shape, weighted)[:2])
+
+    def _lowering(
+        self, machine: Machine, mode: str, y_shape: Shape, weighted: bool
+    ) -> tuple[Any, Callable[[], Program], list[Metric]]:
+        """The key under which a program is kept, what lowers it, and its metrics."""
+        resolved = self.resolve_metrics(y_shape, machine)
+
+        def lower() -> Program:
+            scored = (machine.layers, machine.x_shape, self.loss, resolved, weighted)
+            if mode == "train":
+                return lower_train(*scored, self.optimizer, machine.flat.parameter.size)
+            return lower_evaluate(*scored)
+
+        return (mode, y_shape, weighted, self), lower, resolved
+
+    def _executable(self, machine: Machine, mode: str, data: Data, batch: int) -> tuple[Executable, list[Metric]]:
+        """The program for ``data``, loaded for batches of ``batch`` rows, and its metrics."""
+        assert data.y is not None
+        y_shape: Shape = (None, *data.y.shape[1:])
+        key, lower, resolved = self._lowering(machine, mode, y_shape, data.sample_weight is not None)
+        return machine.executable(key, lower, batch), resolved
+
+    def _memory(self, machine: Machine, data: Data) -> Memory:
+        arrays = {"x_rows": flat_rows(data.x)}
+        if data.y is not None:
+            arrays["y_rows"] = flat_rows(data.y)
+        if data.sample_weight is not None:
+            arrays["sample_weight_rows"] = flat_rows(data.sample_weight)
+        state = self.optimizer.ensure_state(machine.flat.parameter.size)
+        return Memory(machine.flat, state, np.zeros(1 + len(self.metrics)), arrays)
+
+    def _logs(self, machine: Machine, memory: Memory, resolved: Sequence[Metric], rows: int) -> Logs:
+        """Loss and metrics as means over the first ``rows`` rows, in the order of ``compile``."""
+        values = rows * elements(machine.output_shape[:-1])
+        totals = memory.totals / max(1, values)
+        logs = {name: float(total) for name, total in zip(self.names(resolved), totals, strict=True)}
+        for metric, name in zip(resolved, list(logs)[1:], strict=True):
+            logs[name] = metric.finish(logs[name])
+        return logs
+
+    # Loops.
+
+    def fit(
+        self, machine: Machine, data: Data, validation: Data | None, callbacks: CallbackList, *, batch: int,
+        validation_batch: int, epochs: int, initial_epoch: int, shuffle: Any, validation_freq: Any,
+        stopped: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        """The epoch loop. ``stopped`` says whether a callback wants to end it."""
+        executable, resolved = self._executable(machine, "train", data, min(batch, len(data)))
+        if validation is not None:
+            self._executable(machine, "evaluate", validation, min(validation_batch, len(validation)))
+        memory = self._memory(machine, data)
+        memory.workspace = executable.workspace()
+        seed = random.draw_seed()
+        generator = np.random.Generator(np.random.PCG64(seed))
+        logs: Logs = {}
+        callbacks.on_train_begin()
+        for number in range(initial_epoch, epochs):
+            callbacks.on_epoch_begin(number)
+            epoch = Epoch(len(data), _order(generator, len(data), shuffle, executable.plan.batch), seed=seed)
+            logs = self._run_epoch(machine, executable, memory, epoch, resolved, callbacks, stopped)
+            if validation is not None and _due(number, validation_freq):
+                scores = self.evaluate(machine, validation, validation_batch, callbacks)
+                logs |= {f"val_{name}": value for name, value in scores.items()}
+            callbacks.on_epoch_end(number, logs)
+            if stopped():
+                break
+        callbacks.on_train_end(logs)
+
+    def _run_epoch(
+        self, machine: Machine, executable: Executable, memory: Memory, epoch: Epoch, resolved: Sequence[Metric],
+        callbacks: CallbackList, stopped: Callable[[], bool],
+    ) -> Logs:  # fmt: skip
+        """Train on every batch once; the optimizer's step count is right even when the run is broken off."""
+        batch = executable.plan.batch
+        steps = -(-epoch.count // batch)
+        first_step = self.optimizer.iterations
+        memory.totals[...] = 0
+        memory.done[0] = 0
+
+        def logs(done: int) -> Logs:
+            return self._logs(machine, memory, resolved, min(done * batch, epoch.count))
+
+        try:
+            if callbacks.has_train_batch_hooks:
+                for i in range(steps):
+                    callbacks.on_train_batch_begin(i)
+                    rates = self.optimizer.rates(first_step + i, 1)
+                    executable.run(memory, replace(epoch, step=first_step, rates=rates), i, i + 1)
+                    self.optimizer.iterations = first_step + i + 1
+                    callbacks.on_train_batch_end(i, logs(i + 1))
+                    callbacks.progress(i + 1, logs(i + 1))
+                    if stopped():
+                        return logs(i + 1)
+            else:
+                full = replace(epoch, step=first_step, rates=self.optimizer.rates(first_step, steps))
+                executable.run(memory, full, 0, steps, lambda done: callbacks.progress(done, logs(done)))
+                callbacks.progress(steps, logs(steps))
+        finally:
+            self.optimizer.iterations = first_step + int(memory.done[0])
+        return logs(steps)
+
+    def evaluate(self, machine: Machine, data: Data, batch: int, callbacks: CallbackList) -> Logs:
+        """Loss and metrics of the data, in the order of ``compile``."""
+        executable, resolved = self._executable(machine, "evaluate", data, min(batch, len(data)))
+        memory = self._memory(machine, data)
+        memory.workspace = executable.workspace()
+        epoch = Epoch(len(data))
+        size = executable.plan.batch
+        steps = -(-len(data) // size)
+
+        def logs(done: int) -> Logs:
+            return self._logs(machine, memory, resolved, min(done * size, len(data)))
+
+        callbacks.on_test_begin()
+        if callbacks.has_test_batch_hooks:
+            for i in range(steps):
+                callbacks.on_test_batch_begin(i)
+                executable.run(memory, epoch, i, i + 1)
+                callbacks.on_test_batch_end(i, logs(i + 1))
+                callbacks.progress(i + 1, logs(i + 1))
+        else:
+            executable.run(memory, epoch, 0, steps, lambda done: callbacks.progress(done, logs(done)))
+            callbacks.progress(steps, logs(steps))
+        callbacks.on_test_end(logs(steps))
+        return logs(steps)
+
+    def train_on_batch(self, machine: Machine, data: Data) -> Logs:
+        """One step on all of ``data``; loss and metrics before it."""
+        executable, resolved = self._executable(machine, "train", data, len(data))
+        memory = self._memory(machine, data)
+        step = self.optimizer.iterations
+        epoch = Epoch(len(data), step=step, seed=self._seed, rates=self.optimizer.rates(step, 1))
+        try:
+            executable.run(memory, epoch, 0, 1)
+        finally:
+            self.optimizer.iterations = step + int(memory.done[0])
+        return self._logs(machine, memory, resolved, len(data))
+
+    def test_on_batch(self, machine: Machine, data: Data) -> Logs:
+        """Loss and metrics of ``data`` as one batch."""
+        executable, resolved = self._executable(machine, "evaluate", data, len(data))
+        memory = self._memory(machine, data)
+        executable.run(memory, Epoch(len(data)), 0, 1)
+        return self._logs(machine, memory, resolved, len(data))
+
+
+def _order(generator: np.random.Generator, count: int, shuffle: Any, batch: int) -> Array | None:
+    """The row order of an epoch: all rows permuted, each batch's rows, or ``None`` for the order they have."""
+    if not shuffle:
+        return None
+    if shuffle != "batch":
+        return generator.permutation(count)
+    return np.concatenate(
+        [start + generator.permutation(min(batch, count - start)) for start in range(0, count, batch)]
+    )
+
+
+def _due(epoch: int, frequency: Any) -> bool:
+    """Whether to validate after this epoch: every ``frequency``-th, or those a list names, counted from 1."""
+    if isinstance(frequency, int | np.integer):
+        return (epoch + 1) % int(frequency) == 0
+    return epoch + 1 in frequency
+
+
+__all__ = ["History", "Machine", "Trainer"]

@@ -1,0 +1,11 @@
+/* Every kernel: what a file of src/isa includes. */
+#include "data.h"
+#include "elementwise.h"
+#include "gemm.h"
+#include "losses.h"
+#include "metrics.h"
+#include "optim.h"
+#include "random.h"
+#include "softmax.h"
+
+#include "../probe.h"

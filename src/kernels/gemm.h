@@ -1,0 +1,333 @@
+/* The dense layer's matrix products: c = finish(start + a b), all of them by one driver over one micro-kernel.
+
+   The promise: an element of c is one chain of multiply-adds over the depth in order, from the bias (or 0) on. Tiles,
+   blocks, vectors, shares and rows beside it do not change its bits: a block of the depth after the first takes c
+   itself as its start.
+
+   From the outside in: op_dense & co. describe a product; multiply_share cuts it for a thread; multiply walks blocks
+   that fit the caches and panels of columns; panel walks a panel in tiles of rows; tile holds the sums in registers. */
+#ifndef NNCORE_GEMM_H
+#define NNCORE_GEMM_H
+
+#include "loops.h"
+#include "math.h"
+
+enum {
+    PANEL_VECS = 8,    /* the widest panel, for few rows */
+    FEW_ROWS = 3,      /* up to here a panel of PANEL_VECS is one tile high on some ISA */
+    DEPTH_BLOCK = 256, /* a panel of b of this depth stays in the cache next to the core */
+    ROW_BLOCK = 256,   /* so many rows of a, of that depth, in the one after it */
+    PACK_STEP = 1024,  /* rows of b that are longer than this are packed: else they fall into few sets of the cache */
+    PACK_ROWS = 8,     /* unless c has fewer rows than this */
+};
+
+typedef enum { AS_IS, RELU, TANH, SIGMOID, RELU_GRAD, TANH_GRAD, SIGMOID_GRAD } finish;
+
+/* c[i,j] = finish(bias[j] + sum_s a[i,s] b[s,j]) */
+typedef struct {
+    int64_t rows, depth, cols;
+    real *c; /* c[i,j] at i cols_of_c + j */
+    int64_t c_row;
+    const real *a; /* a[i,s] at i a_row + s a_step */
+    int64_t a_row, a_step;
+    const real *b; /* b[s,j] at s b_step + j b_col; one of them is 1 */
+    int64_t b_step, b_col;
+    const real *bias; /* NULL: 0 */
+    finish finish;
+    const real *y; /* of c's layout: what a gradient's finish reads */
+} product;
+
+/* A panel of at most PANEL_VECS vectors of columns, in one block of rows and depth. */
+typedef struct {
+    int64_t rows, depth;
+    int cols;
+    real *c;
+    int64_t c_row;
+    const real *a;
+    int64_t a_row, a_step;
+    const real *b; /* b[s,j] at s b_step + j */
+    int64_t b_step;
+    const real *start; /* start[i,j] at i start_row + j; NULL: 0 */
+    int64_t start_row;
+    finish finish;
+    const real *y;
+} panel;
+
+#define UNROLL _Pragma("GCC unroll 16")
+
+/* The micro-kernel: c[i,j] = start[i,j] + sum_s a[i,s] b[s,j] for `rows` by `vecs` vectors from row `i` on. The last
+   vector is masked where `tail`. rows, vecs and tail are constants, so that sum[][] lives in registers. */
+INLINE void tile(const int rows, const int vecs, const int tail, const panel *p, int64_t i)
+{
+    vec sum[16][PANEL_VECS];
+    const vec_mask mask = vec_mask_first(p->cols - (vecs - 1) * LANES);
+    const real *a = p->a + i * p->a_row, *b = p->b, *start = p->start + i * p->start_row;
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vecs; v++)
+            sum[r][v] = !p->start                  ? vec_zero()
+                        : tail && v == vecs - 1 ? vec_load_first(start + r * p->start_row + v * LANES, mask)
+                                                : vec_load(start + r * p->start_row + v * LANES);
+    const int64_t a_row = p->a_row, a_step = p->a_step, b_step = p->b_step;
+    for (int64_t s = p->depth; s > 0; s--) {
+        vec factors[PANEL_VECS];
+        UNROLL for (int v = 0; v < vecs; v++)
+            factors[v] = tail && v == vecs - 1 ? vec_load_first(b + v * LANES, mask) : vec_load(b + v * LANES);
+        UNROLL for (int r = 0; r < rows; r++) {
+            vec factor = vec_set1(a[r * a_row]);
+            UNROLL for (int v = 0; v < vecs; v++)
+                sum[r][v] = vec_fma(factor, factors[v], sum[r][v]);
+        }
+        a += a_step;
+        b += b_step;
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+        real *c = p->c + (i + r) * p->c_row;
+        UNROLL for (int v = 0; v < vecs; v++)
+            if (tail && v == vecs - 1)
+                vec_store_first(c + v * LANES, mask, sum[r][v]);
+            else
+                vec_store(c + v * LANES, sum[r][v]);
+    }
+}
+
+INLINE vec finish_vec(finish f, vec sum, vec y)
+{
+    switch (f) {
+    case RELU: return vec_relu(sum);
+    case TANH: return vec_tanh(sum);
+    case SIGMOID: return vec_sigmoid(sum);
+    case RELU_GRAD: return vec_relu_grad(sum, y);
+    case TANH_GRAD: return vec_tanh_grad(sum, y);
+    case SIGMOID_GRAD: return vec_sigmoid_grad(sum, y);
+    default: return sum;
+    }
+}
+
+/* c = finish(c) for `rows` rows of a panel from row `i` on, while the tile's rows are still in the cache. */
+INLINE void finish_rows_as(const finish f, const panel *p, int64_t i, int rows)
+{
+    const int gradient = f >= RELU_GRAD, whole = p->cols / LANES * LANES;
+    const vec_mask mask = vec_mask_first(p->cols - whole);
+    for (int64_t r = i; r < i + rows; r++) {
+        real *c = p->c + r * p->c_row;
+        const real *y = gradient ? p->y + r * p->c_row : c;
+        for (int j = 0; j < whole; j += LANES)
+            vec_store(c + j, finish_vec(f, vec_load(c + j), vec_load(y + j)));
+        if (whole < p->cols) {
+            vec last = finish_vec(f, vec_load_first(c + whole, mask), vec_load_first(y + whole, mask));
+            vec_store_first(c + whole, mask, last);
+        }
+    }
+}
+
+static void finish_rows(const panel *p, int64_t i, int rows)
+{
+    switch (p->finish) {
+    case RELU: finish_rows_as(RELU, p, i, rows); break;
+    case TANH: finish_rows_as(TANH, p, i, rows); break;
+    case SIGMOID: finish_rows_as(SIGMOID, p, i, rows); break;
+    case RELU_GRAD: finish_rows_as(RELU_GRAD, p, i, rows); break;
+    case TANH_GRAD: finish_rows_as(TANH_GRAD, p, i, rows); break;
+    case SIGMOID_GRAD: finish_rows_as(SIGMOID_GRAD, p, i, rows); break;
+    case AS_IS: break;
+    }
+}
+
+/* The length of piece `index` when `total` is cut into `pieces` whose lengths differ by 1 at most, longer ones first. */
+static inline int64_t piece(int64_t total, int64_t pieces, int64_t index)
+{
+    return total / pieces + (index < total % pieces);
+}
+
+static inline int64_t pieces_of(int64_t total, int64_t most) { return (total + most - 1) / most; }
+
+/* All tiles of a panel that is `vecs` vectors wide. Their heights are balanced: 32 rows are 6, 6, 5, 5, 5, 5. */
+INLINE void panel_tiles(const int vecs, const int tail, const panel *p)
+{
+    const int64_t tiles = pieces_of(p->rows, TILE_ROWS(vecs));
+    int64_t i = 0;
+    for (int64_t t = 0; t < tiles; t++) {
+        const int rows = (int)piece(p->rows, tiles, t);
+#define HEIGHT(n)                                                                                                      \
+    case n:                                                                                                            \
+        if (n <= TILE_ROWS(vecs))                                                                                      \
+            tile(n, vecs, tail, p, i);                                                                                 \
+        break;
+        switch (rows) {
+            HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6) HEIGHT(7) HEIGHT(8)
+            HEIGHT(9) HEIGHT(10) HEIGHT(11) HEIGHT(12) HEIGHT(13) HEIGHT(14) HEIGHT(15) HEIGHT(16)
+        }
+#undef HEIGHT
+        if (p->finish != AS_IS)
+            finish_rows(p, i, rows);
+        i += rows;
+    }
+}
+
+#define WIDTH(n)                                                                                                       \
+    static void panel_##n(const panel *p) {                                                                            \
+        if (p->cols == n * LANES)                                                                                      \
+            panel_tiles(n, 0, p);                                                                                      \
+        else                                                                                                           \
+            panel_tiles(n, 1, p);                                                                                      \
+    }
+WIDTH(1) WIDTH(2) WIDTH(3) WIDTH(4) WIDTH(5) WIDTH(6) WIDTH(7) WIDTH(8)
+#undef WIDTH
+
+static void (*const panel_of_width[PANEL_VECS + 1])(const panel *) = {
+    NULL, panel_1, panel_2, panel_3, panel_4, panel_5, panel_6, panel_7, panel_8,
+};
+
+/* to[s,j] = from[s,j], j < cols, with zeros up to whole vectors; rows of `to` are `width` long. */
+static void pack(real *to, int64_t width, const real *from, int64_t from_step, int64_t depth, int cols)
+{
+    const int whole = cols / LANES * LANES;
+    const vec_mask mask = vec_mask_first(cols - whole);
+    for (int64_t s = 0; s < depth; s++, to += width, from += from_step) {
+        for (int j = 0; j < whole; j += LANES)
+            vec_store(to + j, vec_load(from + j));
+        if (whole < cols)
+            vec_store(to + whole, vec_load_first(from + whole, mask));
+    }
+}
+
+/* to[s,j] = from[j,s], j < cols, with zeros up to whole vectors; rows of `to` are `width` long, of `from` from_row. */
+static void pack_transposed(real *to, int64_t width, const real *from, int64_t from_row, int64_t depth, int cols)
+{
+    for (int j = 0; j < cols; j += LANES)
+        for (int64_t s = 0; s < depth; s += LANES) {
+            const int rows = cols - j < LANES ? cols - j : LANES, steps = (int)(depth - s < LANES ? depth - s : LANES);
+            const vec_mask mask = vec_mask_first(steps);
+            vec block[LANES];
+            UNROLL for (int r = 0; r < LANES; r++)
+                block[r] = r < rows ? vec_load_first(from + (j + r) * from_row + s, mask) : vec_zero();
+            vec_transpose(block);
+            UNROLL for (int r = 0; r < LANES; r++)
+                if (r < steps)
+                    vec_store(to + (s + r) * width + j, block[r]);
+        }
+}
+
+/* One block of rows and depth: its panels of columns, each packed before use where that pays. */
+static void multiply_block(const product *p, real *packed, int64_t i, int64_t rows, int64_t s, int64_t depth)
+{
+    const int few = rows <= FEW_ROWS, transposed = p->b_step == 1 && p->b_col != 1;
+    const int64_t vecs = pieces_of(p->cols, LANES), panels = pieces_of(vecs, few ? PANEL_VECS : TILE_VECS);
+    const int packs = transposed || (p->b_step > PACK_STEP && rows >= PACK_ROWS);
+    int64_t j = 0;
+    for (int64_t t = 0; t < panels; t++) {
+        const int width = (int)piece(vecs, panels, t);
+        const int cols = (int)(p->cols - j < width * LANES ? p->cols - j : width * LANES);
+        const real *b = p->b + s * p->b_step + j * p->b_col;
+        panel q = {
+            .rows = rows, .depth = depth, .cols = cols,
+            .c = p->c + i * p->c_row + j, .c_row = p->c_row,
+            .a = p->a + i * p->a_row + s * p->a_step, .a_row = p->a_row, .a_step = p->a_step,
+            .b = packs ? packed : b, .b_step = packs ? width * LANES : p->b_step,
+            .finish = s + depth == p->depth ? p->finish : AS_IS, .y = p->y ? p->y + i * p->c_row + j : NULL,
+        };
+        if (s > 0) {
+            q.start = q.c;
+            q.start_row = q.c_row;
+        } else if (p->bias) {
+            q.start = p->bias + j;
+        }
+        if (transposed)
+            pack_transposed(packed, q.b_step, b, p->b_col, depth, cols);
+        else if (packs)
+            pack(packed, q.b_step, b, p->b_step, depth, cols);
+        panel_of_width[width](&q);
+        j += cols;
+    }
+}
+
+static void multiply(const product *p, real *packed)
+{
+    const int64_t row_blocks = pieces_of(p->rows, ROW_BLOCK);
+    const int64_t depth_blocks = p->depth > 0 ? pieces_of(p->depth, DEPTH_BLOCK) : 1;
+    int64_t s = 0;
+    for (int64_t k = 0; k < depth_blocks; k++) {
+        const int64_t depth = piece(p->depth, depth_blocks, k);
+        int64_t i = 0;
+        for (int64_t t = 0; t < row_blocks; t++) {
+            const int64_t rows = piece(p->rows, row_blocks, t);
+            multiply_block(p, packed, i, rows, s, depth);
+            i += rows;
+        }
+        s += depth;
+    }
+}
+
+/* Share `part` of `parts`: of the columns where every share gets a panel, so that none is packed twice, else of rows. */
+static void multiply_share(product p, const nn_instr *instr, int part, int parts)
+{
+    if (p.cols >= (int64_t)parts * TILE_VECS * LANES) {
+        const nn_range j = nn_share(p.cols, LANES, part, parts);
+        p.cols = j.end - j.begin;
+        p.b += j.begin * p.b_col;
+        p.c += j.begin;
+        p.bias = p.bias ? p.bias + j.begin : NULL;
+        p.y = p.y ? p.y + j.begin : NULL;
+    } else {
+        const nn_range i = nn_share(p.rows, 1, part, parts);
+        p.rows = i.end - i.begin;
+        p.a += i.begin * p.a_row;
+        p.c += i.begin * p.c_row;
+        p.y = p.y ? p.y + i.begin * p.c_row : NULL;
+    }
+    multiply(&p, (real *)nn_scratch(instr, part));
+}
+
+/* y[m,n] = finish(b[n] + sum_k x[m,k] w[k,n]) */
+static void dense(const nn_instr *instr, finish f, int part, int parts)
+{
+    const int64_t m = instr->dim[0], k = instr->dim[1], n = instr->dim[2];
+    real *y = instr->operand[0];
+    const real *x = instr->operand[1], *w = instr->operand[2], *b = instr->operand[3];
+    multiply_share((product){.rows = m, .depth = k, .cols = n, .c = y, .c_row = n, .a = x, .a_row = k, .a_step = 1,
+                             .b = w, .b_step = n, .b_col = 1, .bias = b, .finish = f}, instr, part, parts);
+}
+
+/* dx[m,k] = finish(sum_n dy[m,n] w[k,n], y[m,k]) */
+static void dense_grad_x(const nn_instr *instr, finish f, int part, int parts)
+{
+    const int64_t m = instr->dim[0], n = instr->dim[1], k = instr->dim[2];
+    real *dx = instr->operand[0];
+    const real *dy = instr->operand[1], *w = instr->operand[2], *y = f == AS_IS ? NULL : instr->operand[3];
+    multiply_share((product){.rows = m, .depth = n, .cols = k, .c = dx, .c_row = k, .a = dy, .a_row = n, .a_step = 1,
+                             .b = w, .b_step = 1, .b_col = n, .finish = f, .y = y}, instr, part, parts);
+}
+
+KERNEL(op_dense) { (void)step; dense(instr, AS_IS, part, parts); }
+KERNEL(op_dense_relu) { (void)step; dense(instr, RELU, part, parts); }
+KERNEL(op_dense_tanh) { (void)step; dense(instr, TANH, part, parts); }
+KERNEL(op_dense_sigmoid) { (void)step; dense(instr, SIGMOID, part, parts); }
+KERNEL(op_dense_grad_x) { (void)step; dense_grad_x(instr, AS_IS, part, parts); }
+KERNEL(op_dense_grad_x_relu) { (void)step; dense_grad_x(instr, RELU_GRAD, part, parts); }
+KERNEL(op_dense_grad_x_tanh) { (void)step; dense_grad_x(instr, TANH_GRAD, part, parts); }
+KERNEL(op_dense_grad_x_sigmoid) { (void)step; dense_grad_x(instr, SIGMOID_GRAD, part, parts); }
+
+/* dw[k,n] = sum_m x[m,k] dy[m,n]; zeros where m is 0 */
+KERNEL(op_dense_grad_w)
+{
+    (void)step;
+    const int64_t m = instr->dim[0], k = instr->dim[1], n = instr->dim[2];
+    real *dw = instr->operand[0];
+    const real *x = instr->operand[1], *dy = instr->operand[2];
+    multiply_share((product){.rows = k, .depth = m, .cols = n, .c = dw, .c_row = n, .a = x, .a_row = 1, .a_step = k,
+                             .b = dy, .b_step = n, .b_col = 1}, instr, part, parts);
+}
+
+/* db[n] = sum_m dy[m,n]: the weight gradient of a constant 1 */
+KERNEL(op_bias_grad)
+{
+    (void)step;
+    static const real one = 1;
+    const int64_t m = instr->dim[0], n = instr->dim[1];
+    real *db = instr->operand[0];
+    const real *dy = instr->operand[1];
+    multiply_share((product){.rows = 1, .depth = m, .cols = n, .c = db, .c_row = n, .a = &one,
+                             .b = dy, .b_step = n, .b_col = 1}, instr, part, parts);
+}
+
+#endif
