@@ -1,12 +1,15 @@
 """nncore: neural networks on the CPU. Keras's ``Sequential`` API over compiled SIMD kernels; NumPy is all it needs.
 
-    from nncore.models import Sequential
-    from nncore.layers import Dense
+from nncore.models import Sequential
+from nncore.layers import Dense
 
-    model = Sequential([Dense(64, activation="relu", input_dim=100), Dense(10, activation="softmax")])
-    model.compile(loss="categorical_crossentropy", optimizer="sgd", metrics=["accuracy"])
-    model.fit(x_train, y_train, epochs=5, batch_size=32)
+model = Sequential([Dense(64, activation="relu", input_dim=100), Dense(10, activation="softmax")])
+model.compile(loss="categorical_crossentropy", optimizer="sgd", metrics=["accuracy"])
+model.fit(x_train, y_train, epochs=5, batch_size=32)
 """
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
 
 from nncore import (
     activations,
@@ -26,8 +29,20 @@ from nncore.models import Sequential
 from nncore.variables import Variable
 from nncore.version import __version__
 
+if TYPE_CHECKING:
+    from nncore import datasets, kernels, plot
+
 __all__ = [
     "Input", "Sequential", "Variable", "__version__", "activations", "backend", "callbacks", "config_summary",
-    "get_backend", "initializers", "layers", "losses", "metrics", "models", "optimizers", "set_backend", "show_config",
-    "utils",
+    "datasets", "get_backend", "initializers", "kernels", "layers", "losses", "metrics", "models", "optimizers", "plot",
+    "set_backend", "show_config", "utils",
 ]  # fmt: skip
+
+_ON_DEMAND = ("datasets", "kernels", "plot")
+"""Modules that are imported when they are first used, since most programs need none of them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_DEMAND:
+        return _import_module(f"nncore.{name}")
+    raise AttributeError(f"module 'nncore' has no attribute {name!r}")

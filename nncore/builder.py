@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from math import prod
 
 from nncore import ops
@@ -13,7 +13,7 @@ from nncore.program import Buffer, Instruction, Program, Shape
 from nncore.variables import Variable
 
 
-@lru_cache(maxsize=None)
+@cache
 def _operand_names(op: str) -> tuple[str, ...]:
     """The names of an op's operands, as its NumPy body calls them."""
     return tuple(inspect.signature(ops.get(op).body).parameters)

@@ -544,7 +544,7 @@ class EarlyStopping(Callback):
         return self._sign * value - self.min_delta > self._sign * reference
 
     def _direction(self) -> int:
-        """1 where larger values are better, -1 where smaller ones are: a metric's ``better`` is ``"max"`` or ``"min"``."""
+        """1 where larger values are better, -1 where smaller ones are, as the metric of that name says."""
         if self.mode != "auto":
             return 1 if self.mode == "max" else -1
         name = self.monitor.removeprefix("val_")

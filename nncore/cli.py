@@ -1,4 +1,4 @@
-"""The command ``nncore``: train the network of the README's example on a data set or a CSV file, and see how it does."""
+"""The command ``nncore``: train the network of the first example on a data set or a CSV file, and see how it does."""
 
 from __future__ import annotations
 
@@ -228,10 +228,11 @@ def _train(arguments: argparse.Namespace) -> None:
     _check_arguments(arguments)
     if arguments.backend:
         nncore.set_backend(arguments.backend)
+    nncore.get_backend()  # a backend that is not there is an error before anything is read
     nncore.utils.set_random_seed(arguments.seed)
     optimizer = optimizers.get(arguments.optimizer)
     if arguments.learning_rate is not None:
-        optimizer = type(optimizer)(learning_rate=arguments.learning_rate)
+        optimizer.learning_rate = arguments.learning_rate
     problem = _load(arguments)
     layers = arguments.layers or [HIDDEN, problem.outputs]
     _check_outputs(layers[-1], problem)
@@ -243,7 +244,7 @@ def _train(arguments: argparse.Namespace) -> None:
         metrics=["accuracy" if problem.classes else "mean_absolute_error"],
     )
     if not arguments.quiet:
-        print(problem.title)
+        console.write(f"{problem.title}\n")
         model.summary()
     watch = Stopwatch()
     history = model.fit(
@@ -390,9 +391,7 @@ def _report(problem: Problem, outputs: Array, samples: int, seconds: float, quie
         ("Speed", f"{samples / seconds:,.0f} samples/s ({samples:,} in {seconds:.2f} s)"),
         ("Backend", nncore.config_summary()),
     ]
-    print()
-    for name, value in results:
-        console.write(f"{name:<15}{value}\n")
+    console.write("\n" + "".join(f"{name:<15}{value}\n" for name, value in results))
     if not quiet:
         console.write("\n" + "\n".join(_predictions(problem, outputs)) + "\n\n")
 
@@ -451,4 +450,4 @@ def _write_picture(history: History) -> None:
     except (ImportError, OSError) as error:
         print(f"No {PICTURE}: {error}", file=sys.stderr)
     else:
-        print(f"Curves of the training: {PICTURE}")
+        console.write(f"Curves of the training: {PICTURE}\n")

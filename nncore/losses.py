@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from nncore import ops
+from nncore.arguments import float32_name, fraction
 from nncore.builder import Builder
 from nncore.errors import unknown_name
+from nncore.names import snake_case
 from nncore.program import Buffer
 
 Array = np.ndarray[Any, Any]
@@ -32,7 +34,8 @@ class Loss:
         dtype: ``None`` or ``"float32"``.
 
     Attributes:
-        target: What ``y`` holds: ``"same"`` (values in the shape of the predictions) or ``"labels"`` (one integer a row).
+        target: What ``y`` holds: ``"same"``, values in the shape of the predictions, or ``"labels"``, one integer
+            a row.
         op: The op that computes one value a row.
     """
 
@@ -46,10 +49,9 @@ class Loss:
             raise ValueError(
                 f"{type(self).__name__}: reduction must be one of {REDUCTIONS}. Received: reduction={reduction!r}."
             )
-        if dtype not in (None, "float32"):
-            raise ValueError(f"{type(self).__name__}: dtype must be 'float32' or None. Received: dtype={dtype!r}.")
+        float32_name(type(self).__name__, dtype)
         self.reduction = reduction
-        self.name = name or _snake(type(self).__name__)
+        self.name = name or snake_case(type(self).__name__)
 
     def lower(self, b: Builder, target: Buffer, prediction: Buffer) -> Buffer:
         """Append the loss to a program; returns one value a row. ``prediction`` keeps its meaning for metrics."""
@@ -57,7 +59,7 @@ class Loss:
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """One value a row, for arrays whose shapes fit."""
-        return ops.evaluate(self.op, y_pred, y_true)[0]  # type: ignore[no-any-return]
+        return ops.evaluate(self.op, y_pred, y_true)[0]
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         p = ops.as_real(y_pred)
@@ -115,12 +117,10 @@ class _Crossentropy(Loss):
     ) -> None:  # fmt: skip
         super().__init__(reduction, name, dtype)
         kind = type(self).__name__
-        if isinstance(label_smoothing, bool) or not 0 <= label_smoothing <= 1:
-            raise ValueError(f"{kind}: label_smoothing must be in [0, 1]. Received: {label_smoothing!r}.")
         if axis != -1:
             raise ValueError(f"{kind}: axis must be -1, the last one. Received: axis={axis!r}.")
         self.from_logits = bool(from_logits)
-        self.label_smoothing = float(label_smoothing)
+        self.label_smoothing = fraction(kind, "label_smoothing", label_smoothing)
 
     def _smoothing(self, classes: int) -> dict[str, float]:
         """How targets are smoothed, as the attributes of scale_shift."""
@@ -147,7 +147,7 @@ class _Crossentropy(Loss):
         if self.label_smoothing:
             (y_true,) = ops.evaluate("scale_shift", y_true, **self._smoothing(y_pred.shape[-1]))
         if self.from_logits:
-            return ops.evaluate(self.logits_op, y_pred, y_true)[1]  # type: ignore[no-any-return]
+            return ops.evaluate(self.logits_op, y_pred, y_true)[1]
         return super().call(y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
@@ -319,7 +319,3 @@ def fit_target(owner: str, target: str, y: Array, prediction: tuple[int, ...]) -
     raise ValueError(
         f"{owner}: y_true must have shape {wanted} for predictions of shape {prediction}. Received: {y.shape}."
     )
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))

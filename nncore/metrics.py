@@ -5,15 +5,16 @@ A metric has one op with a value a row; its result is the weighted mean of those
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nncore import losses, ops
+from nncore.arguments import float32_name, fraction
 from nncore.builder import Builder
 from nncore.errors import unknown_name
 from nncore.losses import fit_target
+from nncore.names import snake_case
 from nncore.program import Buffer, Shape
 
 Array = np.ndarray[Any, Any]
@@ -27,7 +28,8 @@ class Metric:
         dtype: ``None`` or ``"float32"``.
 
     Attributes:
-        target: What ``y`` holds: ``"same"`` (values in the shape of the predictions) or ``"labels"`` (one integer a row).
+        target: What ``y`` holds: ``"same"``, values in the shape of the predictions, or ``"labels"``, one integer
+            a row.
         better: ``"max"`` or ``"min"``: which way is better.
     """
 
@@ -35,9 +37,8 @@ class Metric:
     better = "min"
 
     def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
-        if dtype not in (None, "float32"):
-            raise ValueError(f"{type(self).__name__}: dtype must be 'float32' or None. Received: dtype={dtype!r}.")
-        self.name = name or losses._snake(type(self).__name__)
+        float32_name(type(self).__name__, dtype)
+        self.name = name or snake_case(type(self).__name__)
         self.total = 0.0
         self.count = 0.0
 
@@ -118,7 +119,7 @@ class _OpMetric(Metric):
         return {}
 
     def rows(self, y_true: Array, y_pred: Array) -> Array:
-        return ops.evaluate(self.op, y_pred, y_true, **self.attributes())[0]  # type: ignore[no-any-return]
+        return ops.evaluate(self.op, y_pred, y_true, **self.attributes())[0]
 
     def lower(self, b: Builder, target: Buffer, prediction: Buffer) -> Buffer:
         return b.emit(self.op, prediction, target, **self.attributes())[0]
@@ -136,9 +137,7 @@ class BinaryAccuracy(_OpMetric):
 
     def __init__(self, name: str | None = None, dtype: str | None = None, threshold: float = 0.5) -> None:
         super().__init__(name, dtype)
-        if not 0 <= threshold <= 1:
-            raise ValueError(f"BinaryAccuracy: threshold must be in [0, 1]. Received: threshold={threshold!r}.")
-        self.threshold = float(threshold)
+        self.threshold = fraction("BinaryAccuracy", "threshold", threshold)
 
     def attributes(self) -> dict[str, float]:
         return {"threshold": self.threshold}
@@ -223,13 +222,13 @@ class SparseCategoricalCrossentropy(_LossMetric):
         super().__init__(losses.SparseCategoricalCrossentropy(), name, dtype)
 
 
-_CLASSES: tuple[Callable[..., Metric], ...] = (
+_CLASSES: tuple[type[Metric], ...] = (
     BinaryAccuracy, BinaryCrossentropy, CategoricalAccuracy, CategoricalCrossentropy, MeanAbsoluteError,
     MeanSquaredError, RootMeanSquaredError, SparseCategoricalAccuracy, SparseCategoricalCrossentropy,
 )  # fmt: skip
-_BY_NAME: dict[str, Callable[..., Metric]] = {
-    **{losses._snake(cls.__name__): cls for cls in _CLASSES},  # type: ignore[attr-defined]
-    **{cls.__name__: cls for cls in _CLASSES},  # type: ignore[attr-defined]
+_BY_NAME: dict[str, type[Metric]] = {
+    **{snake_case(cls.__name__): cls for cls in _CLASSES},
+    **{cls.__name__: cls for cls in _CLASSES},
     "mse": MeanSquaredError, "MSE": MeanSquaredError, "mae": MeanAbsoluteError, "MAE": MeanAbsoluteError,
     "bce": BinaryCrossentropy, "BCE": BinaryCrossentropy,
 }  # fmt: skip
@@ -266,9 +265,26 @@ def get(identifier: Any, y_shape: Shape = (None, 1), p_shape: Shape = (None, 1))
     return _BY_NAME[identifier.__name__]()
 
 
-def _accuracy(y_shape: Shape, p_shape: Shape) -> Callable[..., Metric]:
+def _accuracy(y_shape: Shape, p_shape: Shape) -> type[Metric]:
     if p_shape[-1] == 1:
         return BinaryAccuracy
     if len(y_shape) < len(p_shape) or y_shape[-1] == 1:
         return SparseCategoricalAccuracy
     return CategoricalAccuracy
+
+
+def serialize(metric: Any) -> Any:
+    """A metric as a JSON-able value: its name as typed, or a config."""
+    if isinstance(metric, str):
+        return metric
+    found = get(metric)
+    return {"class_name": type(found).__name__, "config": found.get_config()}
+
+
+def deserialize(config: Any) -> Any:
+    """What ``serialize`` described, as ``compile`` takes it."""
+    if isinstance(config, dict):
+        if config.get("class_name") not in _BY_NAME:
+            raise unknown_name("metric", config.get("class_name"), _BY_NAME)
+        return _BY_NAME[config["class_name"]].from_config(dict(config.get("config", {})))
+    return config

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from nncore import losses, metrics, optimizers
+from nncore.arguments import count, fraction, is_integer, positive_int
 from nncore.callbacks import CallbackList, History
 from nncore.compiler import lower_predict
 from nncore.data import Data, as_array, fit_samples
 from nncore.errors import DataError, unknown_name
 from nncore.layers.base import REGISTRY, Layer, assign_all, sample_shape
 from nncore.layers.core import InputLayer
+from nncore.metrics import check as check_metric
 from nncore.names import auto_name
 from nncore.program import Program, Shape
 from nncore.summary import LayerRow, summary
@@ -30,8 +32,8 @@ class Sequential:
     """Layers, one after the other.
 
     Args:
-        layers: The layers; the first may be an ``Input``, or carry ``input_shape`` or ``input_dim``. Without either, the
-            model is built when it first sees data.
+        layers: The layers; the first may be an ``Input``, or carry ``input_shape`` or ``input_dim``. Without either,
+            the model is built when it first sees data.
         trainable: Whether training changes the weights.
         name: By default ``"sequential"`` with a counter.
 
@@ -68,7 +70,9 @@ class Sequential:
         """
         if not isinstance(layer, Layer):
             hint = f" Make one: {layer.__name__}(…)." if isinstance(layer, type) else ""
-            raise ValueError(f"Sequential.add takes a layer.{hint} Received: {layer!r} (of type {type(layer).__name__}).")
+            raise ValueError(
+                f"Sequential.add takes a layer.{hint} Received: {layer!r} (of type {type(layer).__name__})."
+            )
         if isinstance(layer, InputLayer):
             if self._layers or self._input is not None:
                 raise ValueError(f"Sequential: an Input must come first, and only once. Received: {layer!r}.")
@@ -200,7 +204,9 @@ class Sequential:
     def count_params(self) -> int:
         """The number of weight values; ``ValueError`` before the model is built."""
         if not self.built:
-            raise ValueError(f"Sequential model {self.name!r} isn't built: give it an Input, or call build(input_shape).")
+            raise ValueError(
+                f"Sequential model {self.name!r} isn't built: give it an Input, or call build(input_shape)."
+            )
         return sum(v.size for v in self.weights)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
@@ -287,7 +293,7 @@ class Sequential:
             raise ValueError(f"compile needs a loss, such as loss='mse'. Known names: {', '.join(losses.CLASSES)}.")
         chosen = [] if metrics is None else list(metrics) if isinstance(metrics, list | tuple) else [metrics]
         for metric in chosen:
-            _check_metric(metric)
+            check_metric(metric)
         loss_object = losses.get(loss)
         if loss_object.reduction not in ("sum_over_batch_size", "mean"):
             raise ValueError(
@@ -299,12 +305,15 @@ class Sequential:
 
     def _check_softmax(self, loss: losses.Loss) -> None:
         """A softmax over one output is 1 whatever the weights: refuse to train it."""
-        if self.built and self.output_shape[-1] == 1 and isinstance(
-            loss, losses.CategoricalCrossentropy | losses.SparseCategoricalCrossentropy
+        if (
+            self.built
+            and self.output_shape[-1] == 1
+            and isinstance(loss, losses.CategoricalCrossentropy | losses.SparseCategoricalCrossentropy)
         ):
             raise ValueError(
-                f"{loss.name} needs at least 2 outputs: a softmax over one is always 1. The last layer "
-                f"{self._layers[-1].name!r} has 1. Use activation='sigmoid' with loss='binary_crossentropy', or 2 units."
+                f"{loss.name} needs at least 2 outputs: a softmax over one is always 1. The last layer, "
+                f"{self._layers[-1].name!r}, has 1. Use activation='sigmoid' with loss='binary_crossentropy', or 2 "
+                "units."
             )
 
     @property
@@ -322,15 +331,27 @@ class Sequential:
         """The loss, once compiled."""
         return None if self._trainer is None else self._trainer.loss
 
+    @property
+    def metrics(self) -> list[metrics.Metric]:
+        """The metrics, once the first data showed what ``"accuracy"`` means; the loss is not among them."""
+        return [] if self._trainer is None else list(self._trainer.resolved)
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names under which loss and metrics are reported, in the order of ``compile``."""
+        return [] if self._trainer is None else self._trainer.names(self._trainer.resolved)
+
     def _compiled(self, method: str) -> Trainer:
         if self._trainer is None:
             raise ValueError(f"{method} needs a compiled model: call model.compile(optimizer, loss) first.")
         return self._trainer
 
-    def _prepare(self, trainer: Trainer, x: Any, y: Any, *weights: Any, prefix: str = "") -> tuple[Machine, Data]:
+    def _prepare(
+        self, trainer: Trainer, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, prefix: str = ""
+    ) -> tuple[Machine, Data]:
         machine = self._ready(as_array(f"{prefix}x", x))
         self._check_softmax(trainer.loss)
-        return machine, trainer.prepare(machine, x, y, *weights, prefix=prefix)
+        return machine, trainer.prepare(machine, x, y, sample_weight, class_weight, prefix)
 
     def fit(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, verbose: Any = "auto",
@@ -368,22 +389,27 @@ class Sequential:
         trainer = self._compiled("fit")
         size = _batch_size("fit", "batch_size", batch_size)
         validation_size = _batch_size("fit", "validation_batch_size", validation_batch_size or size)
-        first, last = _count("fit", "initial_epoch", initial_epoch), _count("fit", "epochs", epochs)
+        first, last = count("fit", "initial_epoch", initial_epoch), count("fit", "epochs", epochs)
         _check_verbose("fit", verbose)
         if steps_per_epoch is not None or validation_steps is not None:
             raise ValueError("fit: steps_per_epoch and validation_steps must be None: an epoch is all rows once.")
         if shuffle not in (True, False, "batch"):
             raise ValueError(f"fit: shuffle must be True, False or 'batch'. Received: shuffle={shuffle!r}.")
         _check_frequency(validation_freq)
+        share = fraction("fit", "validation_split", validation_split, below_one=True)
         machine, data = self._prepare(trainer, x, y, sample_weight, class_weight)
         validation = self._validation(trainer, validation_data)
-        if validation is None and validation_split:
-            data, validation = _split(data, validation_split)
-        elif validation_split and not 0 <= validation_split < 1:
-            _split(data, validation_split)
+        if validation is None and share:
+            data, validation = _split(data, share)
         steps = -(-len(data) // min(size, len(data)))
         hooks = CallbackList(
-            callbacks, add_history=True, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=last, steps=steps
+            callbacks,
+            add_history=True,
+            add_progbar=bool(verbose),
+            model=self,
+            verbose=verbose,
+            epochs=last,
+            steps=steps,
         )
         self.stop_training = False
         trainer.fit(
@@ -402,7 +428,8 @@ class Sequential:
                 "fit: validation_data must be (x, y) or (x, y, sample_weight). "
                 f"Received: {type(validation_data).__name__}."
             )
-        return self._prepare(trainer, *validation_data, prefix="validation ")[1]
+        x, y, *weight = validation_data
+        return self._prepare(trainer, x, y, weight[0] if weight else None, prefix="validation ")[1]
 
     def evaluate(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
@@ -516,7 +543,7 @@ class Sequential:
             whole["compile_config"] = {
                 "optimizer": optimizers.serialize(self._trainer.optimizer),
                 "loss": losses.serialize(self._trainer.loss),
-                "metrics": [m if isinstance(m, str) else metrics.serialize(m) for m in self._trainer.metrics],
+                "metrics": [metrics.serialize(m) for m in self._trainer.metrics],
             }
         return json.dumps(whole, **json_kwargs)
 
@@ -532,12 +559,9 @@ def model_from_json(json_string: str, custom_objects: dict[str, type[Layer]] | N
     model = Sequential.from_config(whole["config"], custom_objects)
     if "compile_config" in whole:
         chosen = whole["compile_config"]
-        model.compile(chosen["optimizer"], chosen["loss"], metrics=chosen.get("metrics"))
+        scored = [metrics.deserialize(m) for m in chosen.get("metrics") or ()]
+        model.compile(chosen["optimizer"], chosen["loss"], metrics=scored)
     return model
-
-
-def _check_metric(identifier: Any) -> None:
-    metrics.check(identifier)
 
 
 def _scores(logs: dict[str, float], return_dict: bool) -> Any:
@@ -548,17 +572,7 @@ def _scores(logs: dict[str, float], return_dict: bool) -> Any:
 
 
 def _batch_size(method: str, argument: str, value: Any) -> int:
-    if value is None:
-        return 32
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
-        raise ValueError(f"{method}: {argument} must be a positive integer or None. Received: {argument}={value!r}.")
-    return int(value)
-
-
-def _count(method: str, argument: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise ValueError(f"{method}: {argument} must be an integer of at least 0. Received: {argument}={value!r}.")
-    return int(value)
+    return 32 if value is None else positive_int(method, argument, value)
 
 
 def _check_verbose(method: str, verbose: Any) -> None:
@@ -572,12 +586,11 @@ def _check_steps(method: str, steps: Any) -> None:
 
 
 def _check_frequency(value: Any) -> None:
-    single = isinstance(value, int | np.integer) and not isinstance(value, bool) and value > 0
-    listed = isinstance(value, list | tuple | set) and all(isinstance(n, int | np.integer) for n in value)
+    single = is_integer(value) and value > 0
+    listed = isinstance(value, list | tuple | set) and all(is_integer(n) for n in value)
     if not single and not listed:
         raise ValueError(
-            "fit: validation_freq must be a positive integer or a list of epochs. "
-            f"Received: validation_freq={value!r}."
+            f"fit: validation_freq must be a positive integer or a list of epochs. Received: validation_freq={value!r}."
         )
 
 
@@ -591,11 +604,8 @@ def _check_out(out: Any, shape: Shape) -> None:
         )
 
 
-def _split(data: Data, share: Any) -> tuple[Data, Data]:
+def _split(data: Data, share: float) -> tuple[Data, Data]:
     """The last ``share`` of the rows is kept for validation; both parts must have rows."""
-    number = isinstance(share, int | float | np.number) and not isinstance(share, bool)
-    if not number or not 0 < share < 1:
-        raise ValueError(f"fit: validation_split must be in [0, 1). Received: validation_split={share!r}.")
     at = int(len(data) * (1 - share))
     if at in (0, len(data)):
         raise DataError(

@@ -126,11 +126,11 @@ def predictions(
 def _new_figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise ImportError('nncore.plot needs matplotlib. Install it with: pip install "nncore[plot]"') from error
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08, wspace=0.03)
-    return figure
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08, wspace=0.03)
+    return Figure(figsize=(width, height), layout=layout, facecolor="white")
 
 
 def _written(figure: Figure, path: str | PathLike[str] | None) -> Figure:

@@ -21,8 +21,8 @@ WIDE = 16
 def draw(image: Array, largest: float) -> list[str]:
     """The lines that show the grey image (h, w), whose values lie in 0 (left blank) to ``largest`` (full).
 
-    A character is about twice as high as wide. So a pixel of a small image takes two characters, and in a larger one two
-    pixels, one above the other, share one.
+    A character is about twice as high as wide. So a pixel of a small image takes two characters, and in a larger one
+    two pixels, one above the other, share one.
     """
     shades = np.array(list(BLOCKS if console.encodable(BLOCKS) == BLOCKS else ASCII))
     if image.shape[1] <= WIDE:

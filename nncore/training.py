@@ -12,7 +12,6 @@ from nncore import backends, metrics, random
 from nncore.backends import Epoch, Executable, Memory
 from nncore.callbacks import CallbackList, History
 from nncore.compiler import (
-    LOSS_TOTAL,
     FlatVectors,
     fuse,
     lower_evaluate,
@@ -132,6 +131,7 @@ class Trainer:
         self.metrics = list(metrics)
         self.optimizer = optimizer
         self.finite = finite
+        self.resolved: list[Metric] = []
         self._seed = random.draw_seed()
 
     # Data.
@@ -150,7 +150,9 @@ class Trainer:
             check_finite(f"{prefix}y", ys)
         self._check_range(f"{prefix}y", ys, machine)
         if sample_weight is not None and class_weight is not None:
-            raise DataError("Give either sample_weight or class_weight, not both: multiply them into one sample_weight.")
+            raise DataError(
+                "Give either sample_weight or class_weight, not both: multiply them into one sample_weight."
+            )
         weight = None
         if sample_weight is not None:
             weight = as_array(f"{prefix}sample_weight", sample_weight)
@@ -205,14 +207,17 @@ class Trainer:
                     f"class_weight must name integer classes in [0, {classes}). Received: the class {label!r}."
                 )
             if not isinstance(weight, int | float | np.number) or not 0 <= weight < np.inf:
-                raise DataError(f"class_weight must hold finite weights of at least 0. Received: {label!r}: {weight!r}.")
+                raise DataError(
+                    f"class_weight must hold finite weights of at least 0. Received: {label!r}: {weight!r}."
+                )
             table[label] = weight
         if y.ndim > 2 or (y.ndim == 2 and self.loss.target == "labels"):
             raise DataError(f"class_weight needs one target a row. Received: y of shape {y.shape}.")
         labels = np.argmax(y, axis=1) if y.ndim == 2 and y.shape[1] > 1 else np.round(y.reshape(-1)).astype(np.int64)
         if labels.min() < 0 or labels.max() >= classes:
             raise DataError(f"class_weight needs classes in [0, {classes}). Received: y from {y.min()} to {y.max()}.")
-        return table[labels]
+        weights: Array = table[labels]
+        return weights
 
     def resolve_metrics(self, y_shape: Shape, machine: Machine) -> list[Metric]:
         """The metrics for targets and predictions of these shapes; duplicate names get a number."""
@@ -265,6 +270,7 @@ class Trainer:
         assert data.y is not None
         y_shape: Shape = (None, *data.y.shape[1:])
         key, lower, resolved = self._lowering(machine, mode, y_shape, data.sample_weight is not None)
+        self.resolved = resolved
         return machine.executable(key, lower, batch), resolved
 
     def _memory(self, machine: Machine, data: Data) -> Memory:

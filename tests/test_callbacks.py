@@ -280,7 +280,7 @@ STOPPING: list[tuple[dict[str, Any], list[float], int, int, float | None, int]] 
     ({"patience": 1}, [3, 2, 2, 1], 3, 2, 2, 1),
     ({"patience": 2}, [3, 2, 2, 1, 1, 1, 0], 6, 5, 1, 3),
     ({"patience": 3}, [3, 2, 2, 2], 4, 0, 2, 1),
-    ({"min_delta": 0.5, "patience": 2}, [3, 2.6, 2.4, 2.0, 1.95, 1.8], 6, 5, 2.4, 2),
+    ({"min_delta": 0.5, "patience": 2}, [3, 2.6, 2.4, 2.0, 1.95, 1.8], 5, 4, 2.4, 2),
     ({"min_delta": -0.5, "patience": 1}, [3, 2.5, 2.0], 2, 1, 3, 0),
     ({"mode": "max"}, [1, 2, 2, 3], 3, 2, 2, 1),
     ({"mode": "max", "min_delta": 1, "patience": 2}, [1, 2, 2.5, 3], 4, 0, 2.5, 2),
@@ -311,16 +311,20 @@ def test_early_stopping_starts_anew_with_every_training() -> None:
     assert (stopping.stopped_epoch, stopping.best, stopping.wait) == (0, 7, 0)
 
 
+STOPPED = "Epoch {}: early stopping\n"
+RESTORED = "Restoring model weights from the end of the best epoch: {}.\n"
+
+
 @pytest.mark.parametrize(
     "values, arguments, weight, printed",
     [
-        ([3, 1, 2, 2], {"patience": 2}, 2, "Epoch 4: early stopping\nRestoring model weights from the end of the best epoch: 2.\n"),
-        ([3, 1, 2], {"patience": 5}, 2, "Restoring model weights from the end of the best epoch: 2.\n"),
-        ([3, 2, 1], {}, 3, "Restoring model weights from the end of the best epoch: 3.\n"),
-        ([3, 4], {"baseline": 1}, 1, "Epoch 2: early stopping\nRestoring model weights from the end of the best epoch: 1.\n"),
+        ([3, 1, 2, 2], {"patience": 2}, 2, STOPPED.format(4) + RESTORED.format(2)),
+        ([3, 1, 2], {"patience": 5}, 2, RESTORED.format(2)),
+        ([3, 2, 1], {}, 3, RESTORED.format(3)),
+        ([3, 4], {"baseline": 1}, 1, STOPPED.format(2) + RESTORED.format(1)),
         ([3, 4], {"start_from_epoch": 5}, 2, ""),
     ],
-)  # fmt: skip
+)
 def test_early_stopping_restores_the_best_weights(
     values: list[float], arguments: dict[str, Any], weight: int, printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -371,7 +375,7 @@ def test_unknown_direction_is_an_error_before_the_first_epoch(metrics: list[Metr
 
 
 def test_missing_monitor_warns_and_goes_on() -> None:
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="Early stopping") as caught:
         assert len(train(EarlyStopping(), Model(), [{"loss": 1.0, "accuracy": 0.5}] * 2)) == 2
     text = (
         "Early stopping conditioned on metric `val_loss` which is not available. Available metrics are: accuracy,loss"
@@ -412,16 +416,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 BAR = "━" * 20
 
 
-def test_fit_prints_an_epoch_line_and_a_bar(
-    capsys: pytest.CaptureFixture[str], clock: Callable[[float], None]
-) -> None:
+def test_fit_prints_an_epoch_line_and_a_bar(capsys: pytest.CaptureFixture[str], clock: Callable[[float], None]) -> None:
     calls = CallbackList(add_progbar=True, verbose="auto", epochs=2, steps=4)
     calls.on_train_begin()
     for epoch in range(2):
         clock(0)
         calls.on_epoch_begin(epoch)
         clock(1)
-        calls.progress(1, {"loss": 9.0})
+        calls.progress(1, {"loss": 9.0, "accuracy": 0.0})
         clock(4)
         calls.progress(4, {"loss": 2.3182, "accuracy": np.float32(0.25)})
         calls.on_test_begin()
@@ -454,9 +456,7 @@ def test_silent_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
 
 
-def test_evaluate_and_predict_print_a_bar(
-    capsys: pytest.CaptureFixture[str], clock: Callable[[float], None]
-) -> None:
+def test_evaluate_and_predict_print_a_bar(capsys: pytest.CaptureFixture[str], clock: Callable[[float], None]) -> None:
     calls = CallbackList(add_progbar=True, verbose=1, epochs=1, steps=3)
     clock(0)
     calls.on_test_begin()

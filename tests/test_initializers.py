@@ -100,9 +100,7 @@ DISTRIBUTIONS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "initializer, shape, cdf", DISTRIBUTIONS, ids=[f"{d[0]!r} {d[1]}" for d in DISTRIBUTIONS]
-)
+@pytest.mark.parametrize("initializer, shape, cdf", DISTRIBUTIONS, ids=[f"{d[0]!r} {d[1]}" for d in DISTRIBUTIONS])
 def test_distribution(
     initializer: Initializer, shape: tuple[int, ...], cdf: Callable[[np.ndarray], np.ndarray]
 ) -> None:
@@ -407,7 +405,7 @@ def test_own_classes_through_custom_objects() -> None:
         (lambda: RandomNormal(seed="a"), "RandomNormal: seed must be a non-negative integer"),
         (lambda: GlorotUniform(seed=-1), "GlorotUniform: seed must be a non-negative integer"),
         (lambda: GlorotUniform(seed=1.0), "GlorotUniform: seed must be a non-negative integer"),
-        (lambda: Orthogonal()((3,)), r"Orthogonal: the shape must have two dimensions or more\. Received: shape=\(3,\)"),
+        (lambda: Orthogonal()((3,)), r"Orthogonal: the shape must have two dimensions or more\. .*=\(3,\)"),
         (lambda: Identity()((2, 2, 2)), r"Identity: the shape must have two dimensions"),
         (lambda: Identity(gain=None), "Identity: gain must be a number"),
         (lambda: Constant("a"), "Constant: value must be a number"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib import import_module
 from types import ModuleType
 
 from nncore.backends.base import Backend, Epoch, Executable, Memory, Poll
@@ -22,20 +23,19 @@ _current: Backend | None = None
 def load_native() -> ModuleType:
     """The compiled extension; ``MissingExtensionError`` where there is none."""
     try:
-        from nncore import _native
-    except ImportError as error:
-        if not isinstance(error, ModuleNotFoundError) or error.name not in ("nncore._native", None):
+        return import_module("nncore._native")
+    except ModuleNotFoundError as error:
+        if error.name != "nncore._native":
             raise
         raise MissingExtensionError(
             "nncore's compiled extension is missing for this Python "
             f"({platform.python_implementation()} {platform.python_version()}, {platform.machine()}).\n"
             "  In a source checkout, build it in place: pip install -e .\n"
-            "  After a plain `pip install .`, start Python outside the checkout, or use the `nncore` command: inside it, "
-            "Python imports the source folder, which has no extension.\n"
+            "  After a plain `pip install .`, start Python outside the checkout, or use the `nncore` command: inside "
+            "it, Python imports the source folder, which has no extension.\n"
             "  To run without compiled kernels, slowly, ask for NumPy: NNCORE_BACKEND=numpy or "
             'nncore.set_backend("numpy").'
-        ) from error
-    return _native
+        ) from None
 
 
 def _make(name: str) -> Backend:
@@ -84,7 +84,7 @@ def config_summary() -> str:
 
 
 def show_config() -> None:
-    """Print versions, the backend in force, and the instruction sets compiled, supported by this machine, and chosen."""
+    """Print versions, the backend in force, and which instruction sets are compiled, supported here, and chosen."""
     import sys
 
     import numpy

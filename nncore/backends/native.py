@@ -62,7 +62,17 @@ class NativeExecutable:
         memories = [flat.parameter, flat.frozen, flat.gradient, memory.state, memory.totals, workspace]
         arrays = [memory.arrays[name] for name in self._arrays]
         self._code.run(
-            memories, arrays, epoch.count, epoch.rows, epoch.step, epoch.seed, epoch.rates, first, last, memory.done, poll
+            memories,
+            arrays,
+            epoch.count,
+            epoch.rows,
+            epoch.step,
+            epoch.seed,
+            epoch.rates,
+            first,
+            last,
+            memory.done,
+            poll,
         )
 
 

@@ -54,7 +54,7 @@ class NumpyExecutable:
         """An instruction as a call on views of memory."""
         op = ops.get(instruction.op)
         dims = {letter: dim.at(rows.stop - rows.start) for letter, dim in instruction.dims.items()}
-        operands = []
+        operands: list[Array | None] = []
         for term, name in zip(op.outputs + op.inputs, instruction.operands, strict=True):
             if name is None:
                 operands.append(None)

@@ -8,7 +8,9 @@ from nncore.program import Buffer, Instruction
 
 
 def differentiate(b: Builder, value: Buffer, d_value: Buffer) -> None:
-    """Append the gradient of ``value`` in every trainable parameter, given ``d_value``, into buffers of kind ``gradient``.
+    """Append the gradient of ``value`` in every trainable parameter, given ``d_value``.
+
+    The gradients go into buffers of kind ``gradient``, called ``d_`` and the parameter's name.
 
     Raises:
         ValueError: where an op on the way has no gradient rule.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nncore import activations
+from nncore.arguments import at_least_zero
 from nncore.builder import Builder
 from nncore.layers.base import Layer
 from nncore.program import Buffer
@@ -37,14 +38,9 @@ class ReLU(Layer):
         self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        for argument, value in (("max_value", max_value), ("negative_slope", negative_slope), ("threshold", threshold)):
-            if value is None and argument == "max_value":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-                raise ValueError(f"ReLU: {argument} must be a number of at least 0. Received: {argument}={value!r}.")
-        self.max_value = None if max_value is None else float(max_value)
-        self.negative_slope = float(negative_slope)
-        self.threshold = float(threshold)
+        self.max_value = None if max_value is None else at_least_zero("ReLU", "max_value", max_value)
+        self.negative_slope = at_least_zero("ReLU", "negative_slope", negative_slope)
+        self.threshold = at_least_zero("ReLU", "threshold", threshold)
 
     def lower(self, b: Builder, x: Buffer) -> Buffer:
         op, attributes = activations.relu_op(self.negative_slope, self.max_value, self.threshold)

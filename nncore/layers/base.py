@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nncore import initializers
+from nncore.arguments import float32_name, is_integer, positive_int
 from nncore.builder import Builder
 from nncore.errors import did_you_mean
 from nncore.names import auto_name
@@ -22,13 +23,6 @@ REGISTRY: dict[str, type[Layer]] = {}
 """Layer classes by name: what ``Sequential.from_config`` builds from."""
 
 _BASE_ARGUMENTS = ("name", "trainable", "dtype", "input_shape", "input_dim", "batch_input_shape")
-
-
-def positive_int(owner: str, argument: str, value: Any) -> int:
-    """``value`` as an int, if it is a positive integer (NumPy's are taken too)."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
-        raise ValueError(f"{owner}: {argument} must be a positive integer. Received: {argument}={value!r}.")
-    return int(value)
 
 
 class Layer:
@@ -67,8 +61,7 @@ class Layer:
             first = next(iter(unknown))
             hint = did_you_mean(first, [*self._own_arguments(), *_BASE_ARGUMENTS])
             raise ValueError(f"{kind}: unknown argument {first!r}.{hint} Received: {unknown!r}.")
-        if dtype is not None and str(dtype) != "float32":
-            raise ValueError(f"{kind}: dtype must be 'float32' or None. Received: dtype={dtype!r}.")
+        float32_name(kind, dtype)
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"{kind}: name must be a non-empty string without '/'. Received: name={name!r}.")
         if input_dim is not None:
@@ -215,14 +208,14 @@ def assign_all(owner: str, variables: Sequence[Variable], values: Sequence[Any])
 
 def sample_shape(owner: str, shape: Any) -> Shape:
     """``shape`` of one sample as a tuple of positive ints, without the batch axis."""
-    if isinstance(shape, int | np.integer):
+    if is_integer(shape):
         shape = (shape,)
     try:
         dims = tuple(shape)
     except TypeError:
         raise ValueError(f"{owner}: shape must be a tuple of positive integers. Received: shape={shape!r}.") from None
     for n in dims:
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n <= 0:
+        if not is_integer(n) or n <= 0:
             raise ValueError(
                 f"{owner}: shape must hold the positive sizes of one sample, without the batch axis. "
                 f"Received: shape={shape!r}."

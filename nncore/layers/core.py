@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from nncore import activations, initializers
+from nncore.arguments import positive_int
 from nncore.builder import Builder
-from nncore.layers.base import Layer, positive_int, sample_shape
+from nncore.layers.base import Layer, sample_shape
 from nncore.program import Buffer, Shape
 from nncore.variables import Variable
 

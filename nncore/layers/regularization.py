@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from nncore.arguments import fraction, is_integer
 from nncore.builder import Builder
 from nncore.layers.base import Layer
 from nncore.program import Buffer
@@ -26,11 +25,9 @@ class Dropout(Layer):
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(rate, bool) or not isinstance(rate, int | float | np.floating) or not 0 <= rate <= 1:
-            raise ValueError(f"Dropout: rate must be a number in [0, 1]. Received: rate={rate!r}.")
-        if seed is not None and (not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32):
+        self.rate = fraction("Dropout", "rate", rate)
+        if seed is not None and (not is_integer(seed) or not 0 <= seed < 2**32):
             raise ValueError(f"Dropout: seed must be an integer in [0, 2**32) or None. Received: seed={seed!r}.")
-        self.rate = float(rate)
         self.seed = None if seed is None else int(seed)
 
     def lower(self, b: Builder, x: Buffer) -> Buffer:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import numpy as np
-
+from nncore.arguments import finite, is_integer
 from nncore.builder import Builder
 from nncore.layers.base import Layer, elements
 from nncore.program import Buffer, Shape
@@ -32,8 +31,7 @@ class Reshape(Layer):
     def __init__(self, target_shape: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         shape = tuple(target_shape) if isinstance(target_shape, list | tuple) else (target_shape,)
-        whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in shape)
-        if not whole or any(n < -1 or n == 0 for n in shape) or shape.count(-1) > 1:
+        if not all(is_integer(n) for n in shape) or any(n < -1 or n == 0 for n in shape) or shape.count(-1) > 1:
             raise ValueError(
                 "Reshape: target_shape must hold positive integers, one of which may be -1. "
                 f"Received: target_shape={target_shape!r}."
@@ -66,12 +64,8 @@ class Rescaling(Layer):
 
     def __init__(self, scale: float, offset: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        for argument, value in (("scale", scale), ("offset", offset)):
-            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-            if not number or not np.isfinite(value):
-                raise ValueError(f"Rescaling: {argument} must be a finite number. Received: {argument}={value!r}.")
-        self.scale = float(scale)
-        self.offset = float(offset)
+        self.scale = finite("Rescaling", "scale", scale)
+        self.offset = finite("Rescaling", "offset", offset)
 
     def lower(self, b: Builder, x: Buffer) -> Buffer:
         return b.emit("scale_shift", x, scale=self.scale, offset=self.offset)[0]

@@ -1,10 +1,40 @@
 """The operations of the program machine. One op: a signature, a NumPy body (its definition), a gradient rule."""
 
 from nncore.ops import activations, data, linear, losses, metrics, optim, random, softmax
-from nncore.ops.base import GRADIENTS, OPS, Call, Emit, Gradients, Op, Step, as_real, bind, collapse, evaluate, get, letters_of
+from nncore.ops.base import (
+    GRADIENTS,
+    OPS,
+    Call,
+    Emit,
+    Gradients,
+    Op,
+    Step,
+    bind,
+    get,
+    letters_of,
+)
+from nncore.ops.eager import as_real, collapse, evaluate
 
 __all__ = [
-    "GRADIENTS", "OPS", "Call", "Emit", "Gradients", "Op", "Step", "as_real", "bind", "collapse",
-    "evaluate", "get", "letters_of",
-    "activations", "data", "linear", "losses", "metrics", "optim", "random", "softmax",
+    "GRADIENTS",
+    "OPS",
+    "Call",
+    "Emit",
+    "Gradients",
+    "Op",
+    "Step",
+    "activations",
+    "as_real",
+    "bind",
+    "collapse",
+    "data",
+    "evaluate",
+    "get",
+    "letters_of",
+    "linear",
+    "losses",
+    "metrics",
+    "optim",
+    "random",
+    "softmax",
 ]  # fmt: skip

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
 from nncore.errors import unknown_name
 from nncore.program import Buffer, Dim, Shape
 
@@ -159,40 +157,3 @@ def _split(op: Op, term: str, shape: Shape) -> list[Shape]:
     if not letters.startswith("m"):
         return [(n,) for n in shape]
     return [shape[: lead + 1], *((n,) for n in shape[lead + 1 :])]
-
-
-def as_real(x: Any) -> Any:
-    """``x`` as a float array: float32, or float64 where it is float64 already."""
-    array = np.asarray(x)
-    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
-
-
-def collapse(term: str, array: Any) -> Any:
-    """``array`` in the shape of a signature's term: all the leading axes that ``m`` stands for become one."""
-    letters = letters_of(term)
-    if not letters.startswith("m"):
-        return array
-    trailing = array.shape[array.ndim - len(letters) + 1 :]
-    return array.reshape(-1 if array.size else int(np.prod(array.shape[: array.ndim - len(trailing)])), *trailing)
-
-
-def evaluate(name: str, *inputs: Any, step: Step | None = None, **attributes: float) -> tuple[Any, ...]:
-    """Run an op's NumPy definition on arrays and return its outputs, freshly allocated."""
-    op = get(name)
-    arrays: list[Any] = []
-    for i, x in enumerate(inputs):
-        kind = op.dtypes.get(f"in{i}", "real")
-        arrays.append(None if x is None else np.asarray(x, np.int32) if kind == "int32" else as_real(x))
-    floats = [a.dtype for a in arrays if a is not None and a.dtype.kind == "f"]
-    real = np.result_type(*floats) if floats else np.dtype(np.float32)
-    _, axes = bind(op, [None if a is None else Buffer("x", "workspace", a.shape) for a in arrays])
-    outputs = []
-    for i, term in enumerate(op.outputs):
-        shape: Shape = sum((axes[letter] for letter in letters_of(term)), ())
-        dtype = {"real": real, "int32": np.int32, "float64": np.float64}[op.dtypes.get(f"out{i}", "real")]
-        outputs.append(np.zeros(shape, dtype))  # type: ignore[arg-type]
-    terms = op.outputs + op.inputs
-    operands = [None if a is None else collapse(t, a) for t, a in zip(terms, outputs + arrays, strict=True)]
-    extra = {"step": step} if op.step else {}
-    op.body(*operands, **attributes, **extra)
-    return tuple(outputs)

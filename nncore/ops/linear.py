@@ -26,7 +26,7 @@ def dense(y: Array, x: Array, w: Array, b: Array | None) -> None:
 
 @gradient("dense")
 def _(emit: Emit, call: Call, d_outputs: Gradients) -> Gradients:
-    x, w, b = call.inputs
+    x, w, _ = call.inputs
     (dy,) = d_outputs
     dx = emit("dense_grad_x", dy, w)[0] if call.wanted[0] else None
     dw = emit("dense_grad_w", x, dy)[0] if call.wanted[1] else None

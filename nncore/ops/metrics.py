@@ -16,8 +16,9 @@ Array = np.ndarray[Any, Any]
 
 @op("m, m? -> ()", out0="float64")
 def add_rows(total: Array, value: Array, weight: Array | None) -> None:
-    """total += sum_m value[m] weight[m]: rows one after the other in float64, each product rounded to the values' type"""
-    total += np.sum(value if weight is None else value * weight, dtype=np.float64)
+    """total += sum_m value[m] weight[m], one row after the other in float64; the products are of the values' type"""
+    products = value if weight is None else value * weight
+    total += np.cumsum(products, dtype=np.float64)[-1:].sum()  # np.sum would not add in order
 
 
 @op("mn, mn -> m", "threshold")

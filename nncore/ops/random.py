@@ -44,7 +44,7 @@ def random_words(size: int, step: int, stream: int, seed: int) -> Array:
 def dropout(y: Array, mask: Array, x: Array, *, rate: float, stream: float, seed: float, step: Step) -> None:
     """y = x mask; mask = 1 / (1 - rate) where word >= rate 2³², else 0; all 0 at rate 1; y may be x.
 
-    The key is the run's seed, exclusive-or the attribute ``seed`` (an integer below 2³²). NaN and ±inf, dropped, are NaN.
+    The key is the run's seed, exclusive-or the attribute ``seed`` (an integer below 2³²). A dropped NaN or ±inf is NaN.
     """
     threshold = np.uint64(int(rate * 2**32))
     words = random_words(x.size, step.number, int(stream), step.seed ^ int(seed))

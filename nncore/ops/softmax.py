@@ -45,9 +45,9 @@ def softmax_grad(dz: Array, dp: Array, p: Array) -> None:
 
 @op("mn, mn -> mn, m")
 def softmax_cross_entropy(p: Array, loss: Array, z: Array, t: Array) -> None:
-    """p = softmax(z); loss[m] = log(sum exp(z - max z)) sum_n t - sum_n t (z - max z): exact for any logits; p may be z.
+    """p = softmax(z); loss[m] = log(sum exp(z - max z)) sum_n t - sum_n t (z - max z); p may be z.
 
-    Where t is 0 the term of the last sum is 0, also for z = -inf.
+    Exact for any logits. Where t is 0 the term of the last sum is 0, also for z = -inf.
     """
     e, total, shifted = _log_sum_exp(z)
     products = np.multiply(t, shifted, out=np.zeros_like(shifted), where=t != 0)

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from nncore.arguments import at_least_zero, fraction
 from nncore.builder import Builder
-from nncore.optimizers.base import Array, Optimizer, fraction
+from nncore.optimizers.base import Array, Optimizer
 from nncore.program import Buffer
 
 
 class Adam(Optimizer):
-    """m += (g - m)(1 - beta_1); v += (g² - v)(1 - beta_2); w -= α m / (√v + epsilon), α = lr √(1 - beta_2ᵗ)/(1 - beta_1ᵗ).
+    """m += (g - m)(1 - beta_1); v += (g² - v)(1 - beta_2); w -= α m / (√v + epsilon).
+
+    α = learning_rate √(1 - beta_2ᵗ) / (1 - beta_1ᵗ) at step t.
 
     Args:
         learning_rate: By default 0.001.
@@ -31,11 +34,9 @@ class Adam(Optimizer):
         **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(learning_rate, **kwargs)
-        self.beta_1 = fraction("Adam", "beta_1", beta_1)
-        self.beta_2 = fraction("Adam", "beta_2", beta_2)
-        if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < np.inf:
-            raise ValueError(f"Adam: epsilon must be a number of at least 0. Received: epsilon={epsilon!r}.")
-        self.epsilon = float(epsilon)
+        self.beta_1 = fraction("Adam", "beta_1", beta_1, below_one=True)
+        self.beta_2 = fraction("Adam", "beta_2", beta_2, below_one=True)
+        self.epsilon = at_least_zero("Adam", "epsilon", epsilon)
 
     def lower(self, b: Builder, parameters: Buffer, gradients: Buffer, slots: Sequence[Buffer]) -> None:
         m, v = slots

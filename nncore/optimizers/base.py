@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nncore import ops
+from nncore.arguments import at_least_zero
 from nncore.builder import Builder
 from nncore.errors import did_you_mean
 from nncore.program import Buffer
@@ -21,7 +22,7 @@ class Optimizer:
     """Base of all optimizers.
 
     Args:
-        learning_rate: A non-negative number. It may be set at any time; the next batch uses it.
+        learning_rate: A number of at least 0. It may be set at any time; the next batch uses it.
         name: Shown in configs.
 
     Attributes:
@@ -31,7 +32,7 @@ class Optimizer:
 
     slots: tuple[str, ...] = ()
 
-    def __init__(self, learning_rate: float, name: str | None = None, **unknown: Any) -> None:
+    def __init__(self, learning_rate: float = 0.001, name: str | None = None, **unknown: Any) -> None:
         kind = type(self).__name__
         if unknown:
             first = next(iter(unknown))
@@ -51,13 +52,7 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not number or not np.isfinite(value) or value < 0:
-            raise ValueError(
-                f"{type(self).__name__}: learning_rate must be a finite number of at least 0. "
-                f"Received: learning_rate={value!r}."
-            )
-        self._learning_rate = float(value)
+        self._learning_rate = at_least_zero(type(self).__name__, "learning_rate", value)
 
     # What subclasses define.
 
@@ -147,12 +142,3 @@ class Optimizer:
     def count_params(self) -> int:
         """Values in ``variables``."""
         return sum(v.size for v in self.variables)
-
-
-def fraction(owner: str, argument: str, value: Any, below_one: bool = True) -> float:
-    """``value`` as a float, if it lies in [0, 1), or in [0, 1] where ``below_one`` is false."""
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not 0 <= value <= 1 or (below_one and value == 1):
-        interval = "[0, 1)" if below_one else "[0, 1]"
-        raise ValueError(f"{owner}: {argument} must be a number in {interval}. Received: {argument}={value!r}.")
-    return float(value)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nncore.arguments import fraction
 from nncore.builder import Builder
-from nncore.optimizers.base import Optimizer, fraction
+from nncore.optimizers.base import Optimizer
 from nncore.program import Buffer
 
 
@@ -25,7 +26,7 @@ class SGD(Optimizer):
         self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.momentum = fraction("SGD", "momentum", momentum, below_one=False)
+        self.momentum = fraction("SGD", "momentum", momentum)
         self.nesterov = bool(nesterov)
         self.slots = ("momentum",) if self.momentum else ()
 

@@ -1,0 +1,284 @@
+"""The table of cases: for every op the shapes to try, how to make its inputs, and how close a kernel must come.
+
+Where every intermediate result is exact, or rounded as in the definition, a kernel must give the definition's values:
+``ulps`` is 0. Sums are made so by operands on a coarse grid, whose sums and products are exact in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from nncore.ops import Step, get, letters_of
+
+Array = np.ndarray[Any, Any]
+Dims = Mapping[str, int]
+Maker = Callable[[np.random.Generator, tuple[int, ...], Dims], "Array | None"]
+"""``make(rng, shape, dims)``: one input in the shape of its term; None leaves an optional one out."""
+
+SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-30, -1e-30, 3e38, -3e38], np.float32)
+
+# Around the lanes of every instruction set (4, 8, 16), the 64 elements that dropout draws together, and primes.
+ELEMENTS = [{"m": m} for m in (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 128, 129, 997)]
+PARAMETERS = [{"p": d["m"]} for d in ELEMENTS]
+ROWS = [
+    {"m": m, "n": n}
+    for m, n in [
+        *product((0, 1, 5, 17), (1, 3, 10, 17)),
+        *((m, 10) for m in (2, 3, 4, 7, 8, 9, 15, 16, 31, 32, 33, 64, 70)),
+        *((3, n) for n in (2, 4, 5, 7, 8, 9, 13, 15, 16, 31, 32, 33, 47, 48, 49, 100, 127, 257, 1000)),
+        *((m, 1) for m in (15, 16, 31, 33, 70)),
+    ]
+]
+PRODUCTS = [
+    {"m": m, "k": k, "n": n}
+    for m, k, n in [
+        *((m, 5, 10) for m in (0, 1, 2, 3, 4, 6, 7, 8, 13, 16, 17, 31, 70)),
+        *((5, k, 10) for k in (1, 2, 16, 100, 127, 255, 256, 257, 600)),
+        *((5, 7, n) for n in (1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 257)),
+        *((1, 64, n) for n in (1, 10, 64, 129)),
+        (17, 33, 97),
+        (33, 300, 70),
+    ]
+]
+
+
+def with_special(make: Maker) -> Maker:
+    """The maker with every fourth element, at random, replaced by one of SPECIAL."""
+
+    def made(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array | None:
+        x = make(rng, shape, dims)
+        if x is None:
+            return None
+        return np.where(rng.random(shape) < 0.25, rng.choice(SPECIAL, shape), x).astype(np.float32)
+
+    return made
+
+
+def with_special_rows(make: Maker) -> Maker:
+    """The maker with NaN, inf or -inf in one place of every third row, and in all of a few."""
+
+    def made(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array | None:
+        x = make(rng, shape, dims)
+        assert x is not None
+        for i in range(0, shape[0], 3):
+            x[i, rng.integers(shape[1])] = (np.nan, np.inf, -np.inf)[i // 3 % 3]
+        x[4::7] = -np.inf
+        return x
+
+    return made
+
+
+def real(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Any values of about 1."""
+    return rng.normal(0, 2, shape).astype(np.float32)
+
+
+def grid(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Multiples of 1/8: sums of up to thousands of products of two are exact."""
+    return (rng.integers(-24, 25, shape) / 8).astype(np.float32)
+
+
+def activated(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Outputs of an activation: multiples of 1/64 in [-1, 1], among them 0 and ±1."""
+    return np.clip(rng.integers(-80, 81, shape) / 64, -1, 1).astype(np.float32)
+
+
+def logit(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Multiples of 2^-10, whose differences are exact; every fifth row is far apart, up to where exp underflows."""
+    z = rng.integers(-(2**13), 2**13, shape) / 2**10
+    z[::5] *= 13
+    return z.astype(np.float32)
+
+
+def probability(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Multiples of 1/64 in [0, 1], many of them 0 or 1; no row is all zeros."""
+    p = np.clip(rng.integers(-8, 73, shape) / 64, 0, 1)
+    p[..., 0] = np.where(p.sum(axis=-1) == 0, 0.5, p[..., 0])
+    return p.astype(np.float32)
+
+
+def distribution(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Targets of a row: one-hot, or in every third row any multiples of 1/8, or in every seventh row zeros."""
+    t = np.zeros(shape)
+    if t.size:
+        t[np.arange(shape[0]), rng.integers(0, shape[1], shape[0])] = 1
+        t[::3] = rng.integers(0, 9, t[::3].shape) / 8
+        t[::7] = 0
+    return t.astype(np.float32)
+
+
+def binary(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Targets of a value: 0 or 1, and some 1/4."""
+    return rng.choice([0, 1, 0, 1, 0.25], shape).astype(np.float32)
+
+
+def label(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    return rng.integers(0, dims["n"], shape).astype(np.int32)
+
+
+def weight(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Sample weights, some 0."""
+    return np.maximum(rng.normal(1, 1, shape), 0).astype(np.float32)
+
+
+def squares(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """A running mean of squares."""
+    return np.square(real(rng, shape, dims))
+
+
+def absent(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> None:
+    return None
+
+
+def source(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """More rows than the batch takes; see ``step_of``."""
+    return real(rng, (SOURCE_ROWS, shape[1]), dims)
+
+
+SOURCE_ROWS = 211
+
+
+@dataclass(frozen=True)
+class Case:
+    """How to try one op."""
+
+    op: str
+    shapes: list[dict[str, int]]
+    inputs: tuple[tuple[Maker, ...], ...]
+    """One or more sets of makers, one maker an input."""
+    attributes: tuple[dict[str, float], ...] = ({},)
+    ulps: float = 0
+    """The largest error against the definition in float32, in units of 2^-23 of the larger of the value and ``scale``.
+    Both sides' errors are in it: see ``why``."""
+    why: str = ""
+    scale: Callable[..., Any] = field(default=lambda *inputs: 0)
+    """``scale(*inputs)``: the size of what was added up, where more than the result's; it broadcasts to the outputs."""
+    aliases: tuple[tuple[int, int], ...] = ()
+    """(output, input) that may be the same array, one pair at a time."""
+    state: tuple[tuple[int, int], ...] = ()
+    """(output, input) that are the same array always; input -1: none, but the output is read as well."""
+
+
+def _each(inputs: Iterable[Maker]) -> tuple[tuple[Maker, ...], ...]:
+    """Inputs as they are, and with special values."""
+    plain = tuple(inputs)
+    return plain, tuple(with_special(m) for m in plain)
+
+
+def _first_special(*inputs: Maker) -> tuple[tuple[Maker, ...], ...]:
+    """Inputs as they are, and with special values in rows of the first."""
+    return inputs, (with_special_rows(inputs[0]), *inputs[1:])
+
+
+RELU_ATTRIBUTES = tuple(
+    {"negative_slope": s, "max_value": c, "threshold": t}
+    for s, c, t in [(0.0, 6.0, 0.0), (0.3, np.inf, 0.0), (0.1, 2.0, -0.5), (0.0, np.inf, 1.0)]
+)
+LOG = "the logarithms of either side, 1 ulp each, and sums of n terms in different orders"
+
+CASES = {
+    case.op: case
+    for case in [
+        # Products of values on the grid are exact; the activations behind them are those of their own ops.
+        Case("dense", PRODUCTS, ((grid, grid, grid), (grid, grid, absent))),
+        Case("dense_relu", PRODUCTS, ((grid, grid, grid), (grid, grid, absent))),
+        Case("dense_tanh", PRODUCTS, ((grid, grid, grid), (grid, grid, absent)), ulps=5, why="as tanh"),
+        Case("dense_sigmoid", PRODUCTS, ((grid, grid, grid), (grid, grid, absent)), ulps=5, why="as sigmoid"),
+        Case("dense_grad_x", PRODUCTS, ((grid, grid),)),
+        Case("dense_grad_x_relu", PRODUCTS, ((grid, grid, activated),)),
+        Case("dense_grad_x_tanh", PRODUCTS, ((grid, grid, activated),)),
+        Case("dense_grad_x_sigmoid", PRODUCTS, ((grid, grid, activated),)),
+        Case("dense_grad_w", PRODUCTS, ((grid, grid),)),
+        Case("bias_grad", ROWS, ((grid,),)),
+        Case("relu", ELEMENTS, _each([real]), aliases=((0, 0),)),
+        Case("relu_grad", ELEMENTS, _each([real, activated]), aliases=((0, 0), (0, 1))),
+        Case("general_relu", ELEMENTS, _each([real]), RELU_ATTRIBUTES, aliases=((0, 0),)),
+        Case("general_relu_grad", ELEMENTS, _each([real, real]), RELU_ATTRIBUTES, aliases=((0, 0), (0, 1))),
+        Case("tanh", ELEMENTS, _each([real]), ulps=5, why="tanh of either side: 2 ulp and 3", aliases=((0, 0),)),
+        Case("tanh_grad", ELEMENTS, _each([real, activated]), aliases=((0, 0), (0, 1))),
+        Case("sigmoid", ELEMENTS, _each([real]), ulps=5, why="either side: 2 ulp and 3", aliases=((0, 0),)),
+        Case("sigmoid_grad", ELEMENTS, _each([real, activated]), aliases=((0, 0), (0, 1))),
+        Case("scale_shift", ELEMENTS, _each([real]), ({"scale": 1 / 255, "offset": -0.5},), aliases=((0, 0),)),
+        Case("add", ELEMENTS, _each([real, real]), aliases=((0, 0), (0, 1))),
+        Case("multiply", ELEMENTS, _each([real, real]), aliases=((0, 0), (0, 1))),
+        Case(
+            "softmax", ROWS, _first_special(logit), ulps=8, aliases=((0, 0),),
+            why="exp of either side, 1 ulp and 3, the sums of them, and a quotient",
+        ),
+        Case("softmax_grad", ROWS, _first_special(grid, activated), aliases=((0, 0), (0, 1))),
+        Case(
+            "softmax_cross_entropy", ROWS, _first_special(logit, distribution), ulps=8, aliases=((0, 0),),
+            why="as softmax; the logarithm of a sum near 1 has an absolute error", scale=lambda z, t: 1,
+        ),
+        Case("softmax_cross_entropy_grad", ROWS, _first_special(activated, distribution, real), aliases=((0, 0),)),
+        Case(
+            "sparse_softmax_cross_entropy", ROWS, _first_special(logit, label), ulps=8, aliases=((0, 0),),
+            why="as softmax_cross_entropy", scale=lambda z, label: 1,
+        ),
+        Case("sparse_softmax_cross_entropy_grad", ROWS, _first_special(activated, label, real), aliases=((0, 0),)),
+        Case(
+            "sigmoid_binary_cross_entropy", ROWS, _first_special(logit, binary), ulps=8, aliases=((0, 0),),
+            why="sigmoid, exp and log1p of either side; z cancels", scale=lambda z, t: 1 + np.abs(z).max(initial=0),
+        ),
+        Case("sigmoid_binary_cross_entropy_grad", ROWS, _first_special(activated, binary, real), aliases=((0, 0),)),
+        Case("mean_squared_error", ROWS, _first_special(grid, grid)),
+        Case("mean_squared_error_grad", ROWS, _first_special(real, real, real), aliases=((0, 0),)),
+        Case("mean_absolute_error", ROWS, _first_special(grid, grid)),
+        Case("mean_absolute_error_grad", ROWS, _first_special(grid, grid, real), aliases=((0, 0),)),
+        Case("binary_cross_entropy", ROWS, _first_special(probability, binary), ulps=8, why=LOG),
+        Case("binary_cross_entropy_grad", ROWS, _first_special(probability, binary, real), aliases=((0, 0),)),
+        Case("cross_entropy", ROWS, _first_special(probability, distribution), ulps=8, why=LOG),
+        Case(
+            "cross_entropy_grad", ROWS, _first_special(probability, distribution, real), ulps=8, aliases=((0, 0),),
+            why="a sum of n rounded products", scale=lambda p, t, dloss: np.abs(dloss)[:, None] * 64,
+        ),
+        Case("sparse_cross_entropy", ROWS, _first_special(probability, label), ulps=3, why=LOG),
+        Case("sparse_cross_entropy_grad", ROWS, _first_special(probability, label, real), aliases=((0, 0),)),
+        Case("loss_scale", ELEMENTS, ((weight, real), (absent, real))),
+        Case("spread", ROWS, ((weight, real),)),
+        Case("add_rows", ELEMENTS, (*_each([real, weight]), (real, absent)), state=((0, -1),)),
+        Case("binary_matches", ROWS, _first_special(probability, binary), ({"threshold": 0.5}, {"threshold": 0.1})),
+        Case("categorical_matches", ROWS, _first_special(activated, distribution)),
+        Case("sparse_matches", ROWS, _first_special(activated, label)),
+        Case(
+            "dropout", ELEMENTS, _each([real]), aliases=((0, 0),),
+            attributes=tuple(
+                {"rate": r, "stream": float(s), "seed": float(k)}
+                for r, s, k in [(0.5, 0, 0), (0.1, 3, 4_000_000_000), (0.0, 1, 7), (0.999, 2**32 - 1, 1), (1.0, 2, 2)]
+            ),
+        ),
+        Case("gather", ROWS, ((source,),)),
+        Case("gather_int", ROWS, ((source,),)),
+        Case("sgd", PARAMETERS, ((real, real),), state=((0, 0),)),
+        Case(
+            "sgd_momentum", PARAMETERS, ((real, real, real),), state=((0, 0), (1, 1)),
+            attributes=({"momentum": 0.9, "nesterov": 0.0}, {"momentum": 0.9, "nesterov": 1.0}),
+        ),
+        Case(
+            "adam", PARAMETERS, ((real, real, squares, real),), state=((0, 0), (1, 1), (2, 2)),
+            attributes=({"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},),
+        ),
+    ]
+}  # fmt: skip
+
+
+def shape_of(term: str, dims: Dims) -> tuple[int, ...]:
+    """The shape of an operand."""
+    return tuple(dims[letter] for letter in letters_of(term))
+
+
+def make_inputs(case: Case, makers: tuple[Maker, ...], dims: Dims) -> list[Array | None]:
+    """The inputs of a case, the same in every run."""
+    rng = np.random.default_rng([list(CASES).index(case.op), case.inputs.index(makers), *dims.values()])
+    return [make(rng, shape_of(t, dims), dims) for make, t in zip(makers, get(case.op).inputs, strict=True)]
+
+
+def step_of(dims: Dims) -> Step:
+    """The step of a case: rows in no order, a number beyond 32 bits, a 64-bit key, a rate."""
+    rows = np.random.default_rng(5).integers(0, SOURCE_ROWS, dims.get("m", 0))
+    return Step(rows=rows, number=2**33 + 12345, seed=0xFEDCBA9876543210, rates=np.array([0.0123]))

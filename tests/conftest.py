@@ -1,0 +1,34 @@
+"""What every test starts from: fresh automatic names, no seed, and the backend that was in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from nncore import backends, random
+from nncore.names import reset_names
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    """Names count from the start, and neither seed nor backend outlives a test."""
+    reset_names()
+    backend, state = backends._current, random._state
+    yield
+    backends._current, random._state = backend, state
+    reset_names()
+
+
+@pytest.fixture(params=backends.NAMES)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Runs the test once on each backend."""
+    backends.set_backend(request.param)
+    return request.param
+
+
+@pytest.fixture
+def seed() -> int:
+    """Makes initial weights, row orders and dropout a function of this number."""
+    random.set_seed(1234)
+    return 1234

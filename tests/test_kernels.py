@@ -1,0 +1,193 @@
+"""Every kernel, on every instruction set that this machine has, against the NumPy definition of its op."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import CASES, SOURCE_ROWS, Array, Case, Dims, Maker, make_inputs, shape_of, step_of
+
+from nncore import _native
+from nncore.ops import OPS, Op, Step, get
+
+ISAS = _native.config()["supported"]
+FUSED = [isa for isa in ISAS if isa != "baseline"]
+"""The instruction sets with a fused multiply-add, which agree in every bit."""
+
+FENCE = 67
+"""Elements before and after every operand; odd, so that no operand is aligned to a vector."""
+
+NUMPY_DTYPES = {"real": np.float32, "float64": np.float64, "int32": np.int32}
+
+
+def fenced(values: Array) -> Array:
+    """A copy of an array in the middle of memory that is NaN, or the least integer."""
+    poison = np.nan if values.dtype.kind == "f" else np.iinfo(values.dtype).min
+    memory = np.full(values.size + 2 * FENCE, poison, values.dtype)
+    inside = memory[FENCE : FENCE + values.size].reshape(values.shape)
+    inside[...] = values
+    return inside
+
+
+def fence_is_whole(array: Array) -> bool:
+    """Whether nothing was written around a fenced array."""
+    memory = array
+    while memory.base is not None:
+        memory = memory.base
+    around = np.concatenate([memory[:FENCE], memory[len(memory) - FENCE :]])
+    return bool(np.isnan(around).all() if around.dtype.kind == "f" else (around == np.iinfo(around.dtype).min).all())
+
+
+def same(a: Array, b: Array) -> bool:
+    """Bit for bit the same, any NaN being one."""
+    bits = {4: np.uint32, 8: np.uint64}[a.dtype.itemsize]
+    both_nan = np.isnan(a) & np.isnan(b) if a.dtype.kind == "f" else np.zeros(a.shape, bool)
+    return bool(((np.ascontiguousarray(a).view(bits) == np.ascontiguousarray(b).view(bits)) | both_nan).all())
+
+
+def operand_dtype(op: Op, name: str) -> str:
+    return op.dtypes.get(name, "real")
+
+
+def make_outputs(op: Op, dims: Dims, state: dict[int, Array]) -> list[Array]:
+    """Fenced outputs full of NaN, except those that are state."""
+    outputs = []
+    for i, term in enumerate(op.outputs):
+        dtype = NUMPY_DTYPES[operand_dtype(op, f"out{i}")]
+        poison = np.iinfo(np.int32).min if dtype is np.int32 else np.nan
+        outputs.append(state[i] if i in state else fenced(np.full(shape_of(term, dims), poison, dtype)))
+    return outputs
+
+
+class Run:
+    """One call of an op, by kernel or by definition, on fresh copies of the inputs."""
+
+    def __init__(self, case: Case, dims: Dims, inputs: list[Array | None], attributes: dict[str, float]) -> None:
+        self.case, self.op, self.dims, self.attributes = case, get(case.op), dims, attributes
+        self.originals = inputs
+        self.step = step_of(dims)
+
+    def _operands(self, alias: tuple[int, int] | None) -> tuple[list[Array], list[Array | None]]:
+        inputs = [None if x is None else fenced(x) for x in self.originals]
+        state = {}
+        for output, i in (*self.case.state, *([alias] if alias else [])):
+            shared = fenced(np.array(2.5)) if i < 0 else inputs[i]
+            assert shared is not None
+            state[output] = shared
+        return make_outputs(self.op, self.dims, state), inputs
+
+    def define(self) -> list[Array]:
+        """The outputs by the op's definition."""
+        outputs, inputs = self._operands(None)
+        extra: dict[str, Any] = {"step": self.step} if self.op.step else {}
+        with np.errstate(all="ignore"):
+            self.op.body(*outputs, *inputs, **self.attributes, **extra)
+        return outputs
+
+    def kernel(self, isa: str, parts: int = 1, alias: tuple[int, int] | None = None) -> list[Array]:
+        """The outputs by the kernel; asserts that it wrote its outputs and nothing else."""
+        op, dims, step = self.op, self.dims, self.step
+        outputs, inputs = self._operands(alias)
+        names = [f"out{i}" for i in range(len(outputs))] + [f"in{i}" for i in range(len(inputs))]
+        sizes = [int(np.prod(shape_of(t, dims))) for t in (*op.outputs, *op.inputs)]
+        _native.call(
+            op.name, outputs, inputs, [operand_dtype(op, n) for n in names], sizes,
+            [dims[letter] for letter in op.letters], [self.attributes[a] for a in op.attributes],
+            rows=step.rows, number=step.number, seed=step.seed, rates=step.rates, isa=isa, parts=parts,
+        )  # fmt: skip
+        for array in (*outputs, *inputs):
+            assert array is None or fence_is_whole(array), f"{self} wrote outside an operand"
+        for original, array in zip(self.originals, inputs, strict=True):
+            if array is not None and not any(array is output for output in outputs):
+                assert same(original, array), f"{self} wrote into an input"
+        return outputs
+
+    def __repr__(self) -> str:
+        return f"{self.op.name} {self.dims} {self.attributes}"
+
+
+def runs(case: Case) -> list[Run]:
+    """Every shape, set of inputs and set of attributes of a case."""
+    return [
+        Run(case, dims, make_inputs(case, makers, dims), attributes)
+        for dims in case.shapes
+        for makers in case.inputs
+        for attributes in case.attributes
+    ]
+
+
+def assert_close(run: Run, got: Array, want: Array) -> None:
+    """Equal as values where ``ulps`` is 0, else within them; special values equal in any case."""
+    if run.case.ulps == 0:
+        np.testing.assert_array_equal(got, want, err_msg=str(run))
+        return
+    finite = np.isfinite(want)
+    np.testing.assert_array_equal(got[~finite], want[~finite], err_msg=str(run))
+    with np.errstate(invalid="ignore"):
+        scale = np.maximum(np.abs(want), np.nan_to_num(run.case.scale(*run.originals), posinf=0))
+        error = np.abs(got.astype(np.float64) - want)[finite] / (scale[finite] + np.finfo(np.float32).tiny)
+    assert error.max(initial=0) <= run.case.ulps * 2.0**-23, f"{run}: {error.max() * 2**23} ulp"
+
+
+def test_the_same_ops_everywhere() -> None:
+    kernels = re.findall(r"OP\(op_(\w+)\)", (Path(__file__).parents[1] / "src" / "ops.def").read_text())
+    assert sorted(kernels) == sorted(OPS)
+    assert sorted(kernels) == sorted(CASES)
+    assert kernels == list(_native.OP_INDEX)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("op", CASES)
+def test_definition(op: str, isa: str) -> None:
+    for run in runs(CASES[op]):
+        for got, want in zip(run.kernel(isa), run.define(), strict=True):
+            assert_close(run, got, want)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("op", CASES)
+def test_any_number_of_parts(op: str, isa: str) -> None:
+    for run in runs(CASES[op]):
+        whole = run.kernel(isa)
+        for parts in (2, 3, 4, 5):
+            assert all(map(same, run.kernel(isa, parts), whole)), f"{run} in {parts} parts"
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("op", [op for op, case in CASES.items() if case.aliases])
+def test_in_place(op: str, isa: str) -> None:
+    for run in runs(CASES[op]):
+        apart = run.kernel(isa)
+        for alias in run.case.aliases:
+            assert all(map(same, run.kernel(isa, alias=alias), apart)), f"{run} with output, input {alias} the same"
+
+
+@pytest.mark.parametrize("op", CASES)
+def test_instruction_sets_agree(op: str) -> None:
+    for run in runs(CASES[op]):
+        first, *others = (run.kernel(isa) for isa in FUSED)
+        for other in others:
+            assert all(map(same, first, other)), f"{run} differs between {FUSED}"
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("op", [op for op, case in CASES.items() if {"m", "n"} <= set(case.shapes[0])])
+def test_a_row_alone(op: str, isa: str) -> None:
+    """A row's bits do not depend on the rows beside it; sums over the rows have none."""
+    if not all(term.startswith("m") for term in get(op).outputs) or get(op).step:
+        return
+    case = CASES[op]
+    dims = next(d for d in case.shapes if d["m"] == 17)
+    for makers in case.inputs:
+        inputs = make_inputs(case, makers, dims)
+        whole = Run(case, dims, inputs, case.attributes[0]).kernel(isa)
+        for r in (0, 3, 16):
+            row = [
+                x[r : r + 1] if x is not None and t.startswith("m") else x
+                for x, t in zip(inputs, get(op).inputs, strict=True)
+            ]
+            alone = Run(case, {**dims, "m": 1}, row, case.attributes[0]).kernel(isa)
+            assert all(same(a, w[r : r + 1]) for a, w in zip(alone, whole, strict=True)), (op, r)
