@@ -1,17 +1,22 @@
-"""Builds ``nncore._native``: one Cython module over kernels that are compiled once per instruction set."""
+"""Builds ``nncore._native``: one Cython module over kernels that are compiled once per instruction set.
+
+Everything generated goes to ``build/``, but for the extension itself where it is built in place. NNCORE_WERROR=1 in the
+environment makes every warning of the C compiler an error.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
-
-os.makedirs("build", exist_ok=True)
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 ARM = platform.machine().lower() in ("aarch64", "arm64")
@@ -24,55 +29,68 @@ if ARM:
     ISAS["neon"] = []
 
 # -ffp-contract=off: only the fused multiply-adds that are written are fused, so that every ISA gives the same bits.
-CFLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
+# -g0: the debugging information that some Pythons ask for is ten times the size of the code.
+CFLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-g0"]
 if os.environ.get("NNCORE_WERROR"):
     CFLAGS += ["-Wall", "-Wextra", "-Werror"]
+# Cython's output leaves unused what a module might need, and fills some fields of Python's records only.
+CYTHON_CFLAGS = [*CFLAGS, "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 
-HEADERS = [str(p) for pattern in ("src/*.h", "src/*.def", "src/*.pxi", "src/*.pxd", "src/kernels/*.h")
-           for p in sorted(Path().glob(pattern))]  # fmt: skip
-KERNELS = [str(p) for p in sorted(Path("src/isa").glob("*.c"))]
+SOURCES = sorted(str(path) for path in Path("src").rglob("*") if path.suffix in (".c", ".h", ".def", ".pyx", ".pxi"))
+
+ARCHIVED = ("src", "nncore", "tests", "benchmarks", "examples", "docs", ".ci/run", ".gitignore", "setup.py",
+            "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")  # fmt: skip
+"""What the source archive holds, folders whole."""
+GENERATED = (".so", ".pyd", ".pyc")
+
+
+class BuildPy(build_py):
+    """Starts from an empty folder, so that a module that is gone from the tree is gone from the wheel."""
+
+    def run(self) -> None:
+        if not self.editable_mode:
+            shutil.rmtree(self.build_lib, ignore_errors=True)
+        super().run()
 
 
 class BuildExt(build_ext):
     """Compiles src/isa/*.c, each with the flags of its instruction set, and links them into the extension."""
 
     def build_extension(self, ext: Extension) -> None:
-        for isa, flags in ISAS.items():
-            ext.extra_objects += self.compiler.compile(
+        def compile_isa(isa: str) -> list[str]:
+            return self.compiler.compile(
                 [f"src/isa/{isa}.c"], output_dir=self.build_temp, include_dirs=["src"],
-                extra_postargs=CFLAGS + flags, depends=HEADERS,
+                extra_postargs=CFLAGS + ISAS[isa], depends=SOURCES,
             )  # fmt: skip
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for objects in pool.map(compile_isa, ISAS):
+                ext.extra_objects += objects
         super().build_extension(ext)
 
 
 class SDist(sdist):
-    """Puts every source into the archive, so that it builds and passes its tests on its own."""
+    """Puts every source into the archive and nothing generated: it builds, and passes its tests, on its own."""
 
-    def add_defaults(self) -> None:
-        super().add_defaults()
-        for folder in ("src", "nncore", "tests", "benchmarks", "examples"):
-            for path in sorted(Path(folder).rglob("*")):
-                if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".so", ".pyc"):
-                    self.filelist.append(str(path))
-        for name in ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "setup.py", "pyproject.toml"):
-            self.filelist.append(name)
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        found = [path for name in ARCHIVED for path in (Path(name), *sorted(Path(name).rglob("*")))]
+        sources = [path for path in found if path.is_file() and path.suffix not in GENERATED]
+        super().make_release_tree(base_dir, [str(path) for path in sources])
 
 
 native = Extension(
     "nncore._native",
     ["src/_native.pyx"],
     include_dirs=["src"],
-    # Cython's own output is not ours to warn about beyond -Wall.
-    extra_compile_args=[f for f in CFLAGS if f != "-Wextra"],
+    extra_compile_args=CYTHON_CFLAGS,
     define_macros=[(f"NN_HAVE_{isa.upper()}", "1") for isa in ISAS],
-    depends=HEADERS + KERNELS,
 )
+(native,) = cythonize([native], build_dir="build", language_level=3)
+native.depends = SOURCES  # only now: cythonize copies what it finds here into its build_dir
 
+os.makedirs("build", exist_ok=True)
 setup(
-    packages=["nncore", "nncore.ops", "nncore.layers", "nncore.optimizers", "nncore.compiler", "nncore.backends",
-              "nncore.datasets"],
-    package_data={"nncore": ["py.typed", "*.pyi"], "nncore.datasets": ["*.npz"]},
-    ext_modules=cythonize([native], build_dir="build", language_level=3),
-    cmdclass={"build_ext": BuildExt, "sdist": SDist},
+    ext_modules=[native],
+    cmdclass={"build_py": BuildPy, "build_ext": BuildExt, "sdist": SDist},
     options={"egg_info": {"egg_base": "build"}},
-)  # fmt: skip
+)

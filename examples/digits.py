@@ -31,4 +31,4 @@ probabilities = model.predict(x_test, verbose=0)
 wrong = [i for i, p in enumerate(probabilities) if p.argmax() != y_test[i]]
 for i in wrong:
     guess = probabilities[i].argmax()
-    print(f"Image {i} is a {y_test[i]} and was taken for a {guess} ({probabilities[i][guess]:.0%} sure)")
+    print(f"Image {i}: {y_test[i]} taken for {guess} ({probabilities[i][guess]:.0%} sure)")

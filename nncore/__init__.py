@@ -23,7 +23,14 @@ from nncore import (
     optimizers,
     utils,
 )
-from nncore.backends import config_summary, get_backend, set_backend, show_config
+from nncore.backends import (
+    config_summary,
+    get_backend,
+    get_num_threads,
+    set_backend,
+    set_num_threads,
+    show_config,
+)
 from nncore.layers import Input
 from nncore.models import Sequential
 from nncore.variables import Variable
@@ -34,8 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Input", "Sequential", "Variable", "__version__", "activations", "backend", "callbacks", "config_summary",
-    "datasets", "get_backend", "initializers", "kernels", "layers", "losses", "metrics", "models", "optimizers", "plot",
-    "set_backend", "show_config", "utils",
+    "datasets", "get_backend", "get_num_threads", "initializers", "kernels", "layers", "losses", "metrics",
+    "models", "optimizers", "plot", "set_backend", "set_num_threads", "show_config", "utils",
 ]  # fmt: skip
 
 _ON_DEMAND = ("datasets", "kernels", "plot")

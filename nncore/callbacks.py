@@ -539,7 +539,7 @@ class EarlyStopping(Callback):
     def _improves(self, value: float, reference: float | None) -> bool:
         if math.isnan(value):
             return False
-        if reference is None or math.isnan(reference):
+        if reference is None:
             return True
         return self._sign * value - self.min_delta > self._sign * reference
 

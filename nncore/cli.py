@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,59 +17,18 @@ import numpy as np
 import nncore
 from nncore import console, optimizers, plot, shades
 from nncore.callbacks import Callback, History, Logs
-from nncore.datasets import digits, fashion_mnist, mnist
-from nncore.datasets.table import read_csv
 from nncore.errors import did_you_mean
 from nncore.layers import Dense, Flatten, Input, Rescaling
 from nncore.models import Sequential
+from nncore.problem import CSV_RECIPE, IMAGES, Problem, load_images, load_table
 
 Array = np.ndarray[Any, Any]
 
 PICTURE = "training.png"
 HIDDEN = 64
 """Units of the hidden layer of the example."""
-GAP = 2
+GAP = 1
 """Columns between images drawn next to each other."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How long to train where the command line does not say."""
-
-    epochs: int
-    batch_size: int
-
-
-IMAGES = {
-    "digits": (digits.load_data, 16.0, tuple("0123456789"), Recipe(epochs=30, batch_size=32)),
-    "fashion-mnist": (fashion_mnist.load_data, 255.0, fashion_mnist.CLASS_NAMES, Recipe(epochs=15, batch_size=128)),
-    "mnist": (mnist.load_data, 255.0, tuple("0123456789"), Recipe(epochs=10, batch_size=128)),
-}
-"""Loader, value of a full pixel, names of the classes, recipe."""
-CSV_RECIPE = Recipe(epochs=50, batch_size=16)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Data to train on and data held out, ready for a model."""
-
-    title: str
-    x_train: Array
-    y_train: Array
-    x_test: Array
-    y_test: Array
-    recipe: Recipe
-    classes: Sequence[str] | None = None
-    """The names of the classes; ``None``: the target is a number."""
-    full_pixel: float | None = None
-    """The largest value of a pixel; ``None``: the features are not pixels."""
-    target_mean: float = 0.0
-    target_scale: float = 1.0
-    """A number to predict is ``target_mean + target_scale * y``."""
-
-    @property
-    def outputs(self) -> int:
-        return len(self.classes) if self.classes else 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -107,15 +65,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Neural networks on the CPU: Keras's Sequential API over compiled SIMD kernels.",
         epilog="""\
 examples:
-  nncore train digits              learn handwritten digits, in about a second
-  nncore train data.csv --target y
-                                   learn to predict the column y of a CSV file
-  nncore info                      which instruction sets are compiled, supported and used
-  nncore train --help              everything that train can be told
+  nncore train digits                learn handwritten digits, in seconds
+  nncore train FILE.csv --target Y   learn to predict the column Y of a table
+  nncore train --help                everything that train can be told
+  nncore info                        instruction sets compiled, supported, used
 
 environment:
   NNCORE_BACKEND   native (default) or numpy
-  NNCORE_ISA       the instruction set to use; "nncore info" lists those there are
+  NNCORE_ISA       the instruction set to use, one of those "nncore info" lists
   NNCORE_HOME      folder for downloaded data sets (default: ~/.cache/nncore)
 """,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -144,11 +101,11 @@ has not seen, the speed, and a few predictions. Writes the curves of the
 training to {PICTURE} where matplotlib is installed.""",
         epilog=f"""\
 data:
-  digits           1,797 handwritten digits, 8×8; comes with nncore
-  fashion-mnist    70,000 pictures of clothes, 28×28; downloaded once (31 MB)
-  mnist            70,000 handwritten digits, 28×28; downloaded once (12 MB)
-  FILE.csv         a table of your own. Its first line names the columns; all but
-                   the target hold numbers, and they are standardised. A target
+  digits           1,797 handwritten digits, 8x8; comes with nncore
+  fashion-mnist    70,000 pictures of clothes, 28x28; downloaded once (31 MB)
+  mnist            70,000 handwritten digits, 28x28; downloaded once (12 MB)
+  FILE.csv         a table of your own. Its first line names the columns; all
+                   but the target hold numbers, which are standardised. A target
                    of texts or whole numbers is classified; a target of other
                    numbers is predicted as a number (regression).
   Of digits and of a CSV file a fifth is held out to test on; the others have
@@ -162,36 +119,37 @@ examples:
   nncore train houses.csv --target price --regression
   nncore train digits --backend numpy      the same, computed by NumPy
 
-defaults:
-  --layers         {HIDDEN} units, then one for each class (a single one in a regression)
-  --epochs         {_listed("epochs")}
-  --batch-size     {_listed("batch_size")}
-  --optimizer      adam
-  --learning-rate  the optimizer's own
-  --seed           0; the same seed gives the same result
-  --backend        native, or what NNCORE_BACKEND says
+defaults of --epochs and --batch-size:
+{_recipes()}
 """,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     train.add_argument("data", metavar="DATA", help="digits, fashion-mnist, mnist or FILE.csv")
-    train.add_argument("--target", metavar="COLUMN", help="the column of the CSV file to predict; required for one")
+    train.add_argument("--target", metavar="COLUMN", help="column of the CSV file to predict; required for a CSV file")
     train.add_argument("--regression", action="store_true", help="predict whole numbers as numbers, not as classes")
     train.add_argument(
-        "--layers", metavar="N,N,...", type=_layers, help="units of each layer, the last as many as classes"
-    )
-    train.add_argument("--epochs", metavar="N", type=_positive, help="passes over the training data")
-    train.add_argument("--batch-size", metavar="N", type=_positive, help="samples in a step")
-    train.add_argument("--optimizer", metavar="NAME", default="adam", help="adam, sgd")
-    train.add_argument("--learning-rate", metavar="RATE", type=float, help="size of the optimizer's steps")
-    train.add_argument("--seed", metavar="N", type=_seed, default=0, help="number that all chance is drawn from")
-    train.add_argument("--backend", choices=("native", "numpy"), help="native: compiled kernels; numpy: NumPy")
+        "--layers", metavar="N,N,...", type=_layers,
+        help=f"units of each layer, in the last one for each class (default: {HIDDEN}, and one for each class)",
+    )  # fmt: skip
+    train.add_argument("--epochs", metavar="N", type=_positive, help="passes over the training data (default: below)")
+    train.add_argument("--batch-size", metavar="N", type=_positive, help="samples in a step (default: below)")
+    train.add_argument("--optimizer", metavar="NAME", default="adam", help="adam or sgd (default: adam)")
+    train.add_argument(
+        "--learning-rate", metavar="RATE", type=float,
+        help="size of the optimizer's steps (default: its own, 0.001 for adam and 0.01 for sgd)",
+    )  # fmt: skip
+    train.add_argument("--seed", metavar="N", type=_seed, default=0, help="the same seed, the same result (default: 0)")
+    train.add_argument(
+        "--backend", choices=("native", "numpy"),
+        help="compiled kernels, or NumPy (default: NNCORE_BACKEND, or else native)",
+    )  # fmt: skip
     train.add_argument("--quiet", action="store_true", help="print nothing but the results")
     train.set_defaults(run=_train, parser=train)
 
 
-def _listed(field: str) -> str:
-    by_name = {name: recipe for name, (*_, recipe) in IMAGES.items()} | {"CSV files": CSV_RECIPE}
-    return ", ".join(f"{getattr(recipe, field)} for {name}" for name, recipe in by_name.items())
+def _recipes() -> str:
+    rows = [(name, recipe) for name, (*_, recipe) in IMAGES.items()] + [("CSV files", CSV_RECIPE)]
+    return "\n".join(f"  {name:<16} {r.epochs:>3} epochs of batches of {r.batch_size:>3}" for name, r in rows)
 
 
 def _positive(text: str) -> int:
@@ -233,7 +191,10 @@ def _train(arguments: argparse.Namespace) -> None:
     optimizer = optimizers.get(arguments.optimizer)
     if arguments.learning_rate is not None:
         optimizer.learning_rate = arguments.learning_rate
-    problem = _load(arguments)
+    if arguments.data in IMAGES:
+        problem = load_images(arguments.data)
+    else:
+        problem = load_table(Path(arguments.data), arguments.target, arguments.regression, arguments.seed)
     layers = arguments.layers or [HIDDEN, problem.outputs]
     _check_outputs(layers[-1], problem)
 
@@ -274,61 +235,6 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
         error("--target is required for a CSV file: the name of the column to predict")
     if arguments.learning_rate is not None and not 0 < arguments.learning_rate < math.inf:
         error(f"argument --learning-rate: must be a positive number. Received: {arguments.learning_rate}")
-
-
-def _load(arguments: argparse.Namespace) -> Problem:
-    if arguments.data not in IMAGES:
-        return _load_table(Path(arguments.data), arguments.target, arguments.regression, arguments.seed)
-    load, full_pixel, classes, recipe = IMAGES[arguments.data]
-    (x_train, y_train), (x_test, y_test) = load()
-    title = _title(
-        arguments.data, len(x_train), len(x_test), f"images of {x_train.shape[1]}×{x_train.shape[2]}", classes
-    )
-    return Problem(title, x_train, y_train, x_test, y_test, recipe, classes, full_pixel)
-
-
-def _load_table(path: Path, target: str, regression: bool, seed: int) -> Problem:
-    table = read_csv(path, target, regression)
-    train, test = _hold_out_a_fifth(table.y, stratify=table.classes is not None, seed=seed)
-    if not len(test):
-        raise ValueError(f"{path} must have at least 5 lines of data. Received: {len(table.y)}.")
-    x = _standardised(table.x, train)
-    mean, scale = (0.0, 1.0) if table.classes else _mean_and_scale(table.y[train])
-    y = table.y if table.classes else ((table.y - mean) / scale).astype(np.float32)
-    title = _title(
-        path.name, len(train), len(test), f"lines of {x.shape[1]} numbers", table.classes, f"{target!r}, a number"
-    )
-    return Problem(
-        title, x[train], y[train], x[test], y[test], CSV_RECIPE, table.classes,
-        target_mean=float(mean), target_scale=float(scale),
-    )  # fmt: skip
-
-
-def _title(name: str, n_train: int, n_test: int, what: str, classes: Sequence[str] | None, otherwise: str = "") -> str:
-    answer = f"{len(classes)} classes" if classes else otherwise
-    return f"{name}: {n_train:,} {what} to train on, {n_test:,} to test on; {answer}"
-
-
-def _hold_out_a_fifth(y: Array, stratify: bool, seed: int) -> tuple[Array, Array]:
-    """The rows to train on and the rows to test on, drawn at random; stratified: a fifth of each class."""
-    order = np.random.default_rng(seed).permutation(len(y))
-    if stratify:
-        order = order[np.argsort(y[order], kind="stable")]
-    test = np.zeros(len(y), bool)
-    test[order[4::5]] = True
-    return np.flatnonzero(~test), np.flatnonzero(test)
-
-
-def _mean_and_scale(columns: Array) -> tuple[Array, Array]:
-    """The mean and the standard deviation of each column, 1 for a column that does not vary."""
-    scale = columns.std(0)
-    return columns.mean(0), np.where(scale > 0, scale, 1.0)
-
-
-def _standardised(x: Array, train: Array) -> Array:
-    """x in float32, every column with mean 0 and standard deviation 1 over the training rows."""
-    mean, scale = _mean_and_scale(x[train])
-    return ((x - mean) / scale).astype(np.float32)
 
 
 def _check_outputs(units: int, problem: Problem) -> None:
@@ -408,10 +314,10 @@ def _r2(true: Array, predicted: Array) -> float:
 
 
 def _predictions(problem: Problem, outputs: Array) -> list[str]:
-    """A few of the test data with what is predicted and what is true; the last a wrong one, if there is one."""
+    """A few of the test data with what is predicted and what is true; a wrong one among them, if there is one."""
     if problem.classes is None:
         true, predicted = _in_units(problem, problem.y_test), _in_units(problem, outputs[:, 0])
-        return [f"predicted {p:.5g}, true {t:.5g}" for p, t in zip(predicted[:5], true[:5], strict=True)]
+        return [f"predicted {predicted[i]:.5g}, true {true[i]:.5g}" for i in _spread(5, len(true))]
     caption = partial(_caption, problem.classes)
     if problem.full_pixel is None:
         return [", ".join(caption(outputs[i], problem.y_test[i])) for i in _choose(5, outputs, problem.y_test)]
@@ -436,12 +342,16 @@ def _caption(classes: Sequence[str], probabilities: Array, true: int) -> tuple[s
 
 
 def _choose(n: int, outputs: Array, y: Array) -> list[int]:
-    """The first n rows; the last of them gives way to the first wrong prediction, if that comes later."""
-    chosen = list(range(min(n, len(y))))
-    wrong = np.flatnonzero(outputs.argmax(1) != y)
-    if wrong.size and wrong[0] >= n:
-        chosen[-1] = int(wrong[0])
+    """n rows spread over the test data; if all of them are right, the last gives way to the first wrong one."""
+    right = outputs.argmax(1) == y
+    chosen = _spread(n, len(y))
+    if right[chosen].all() and not right.all():
+        chosen[-1] = int(right.argmin())
     return chosen
+
+
+def _spread(n: int, rows: int) -> list[int]:
+    return [i * (rows - 1) // max(n - 1, 1) for i in range(n)] if n < rows else list(range(rows))
 
 
 def _write_picture(history: History) -> None:

@@ -76,12 +76,9 @@ def call(
     _check_overlap(definition, names, outputs, inputs)
     kinds = [definition.dtypes.get(f"out{i}", "real") for i in range(len(outputs))]
     kinds += [definition.dtypes.get(f"in{i}", "real") for i in range(len(inputs))]
-    operands = [
-        (name, array, kind, None if array is None else array.size, i < len(outputs))
-        for i, (name, array, kind) in enumerate(zip(names, (*outputs, *inputs), kinds, strict=True))
-    ]
+    sizes = [None if array is None else array.size for array in (*outputs, *inputs)]
     native.call(
-        op, operands, [dims[letter].size for letter in definition.letters],
+        op, outputs, inputs, kinds, sizes, [dims[letter].size for letter in definition.letters],
         [attributes[name] for name in definition.attributes],
         rows=step.rows, number=step.number, seed=step.seed, rates=step.rates, isa=isa, parts=parts,
     )  # fmt: skip

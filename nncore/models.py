@@ -20,7 +20,7 @@ from nncore.metrics import check as check_metric
 from nncore.names import auto_name
 from nncore.program import Program, Shape
 from nncore.summary import LayerRow, summary
-from nncore.training import Machine, Trainer
+from nncore.training import PREDICT_BATCH, Machine, Trainer
 from nncore.variables import Variable
 
 Array = np.ndarray[Any, Any]
@@ -244,11 +244,12 @@ class Sequential:
             )
             for layer in self._layers
         ]  # fmt: skip
-        optimizer = self.optimizer
+        optimizer, state = self.optimizer, None
+        if optimizer is not None and optimizer.iterations:
+            state = optimizer.count_params(sum(v.size for v in self.trainable_weights))
         summary(
             rows, self.name, line_length=line_length, positions=positions, print_fn=print_fn,
-            show_trainable=show_trainable, layer_range=layer_range,
-            optimizer_params=None if optimizer is None or not optimizer.iterations else optimizer.count_params(),
+            show_trainable=show_trainable, layer_range=layer_range, optimizer_params=state,
         )  # fmt: skip
 
     # Programs.
@@ -469,6 +470,10 @@ class Sequential:
             callbacks: A callback or a list of them.
             out: A float32 array in C order for the result; by default a new one.
         """
+        if verbose == 0 and batch_size is None and callbacks is None and self._machine is not None:
+            result: Array | None = self._machine.predict_short(x, out)
+            if result is not None:
+                return result
         size = _batch_size("predict", "batch_size", batch_size)
         _check_verbose("predict", verbose)
         _check_steps("predict", steps)
@@ -477,7 +482,7 @@ class Sequential:
         samples = fit_samples("x", samples, machine.x_shape)
         _check_out(out, (len(samples), *machine.output_shape[1:]))
         if not verbose and callbacks is None:
-            return machine.predict(samples, size, out=out)
+            return machine.predict(samples, size if batch_size else PREDICT_BATCH, out=out)
         hooks = CallbackList(
             callbacks, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=1, steps=-(-len(samples) // size)
         )

@@ -100,9 +100,8 @@ def bar_line(snapshot: Snapshot, width: int = 20, columns: int | None = None) ->
 def epoch_line(snapshot: Snapshot) -> str:
     """The line of ``verbose=2``."""
     s = snapshot
-    count = f"{s.current}/Unknown" if not s.target else _count(s)
     values = "".join(f" - {name}: {format_value(value)}" for name, value in s.values)
-    return f"{count} - {s.elapsed:.0f}s - {format_per_unit(s.per_unit, s.unit)}{values}"
+    return f"{_count(s)} - {s.elapsed:.0f}s - {format_per_unit(s.per_unit, s.unit)}{values}"
 
 
 def plain(line: str) -> str:
@@ -198,7 +197,7 @@ class Progbar:
         snapshot = Snapshot(current, self.target, now - self._start, per_unit, shown, finalize, self.unit_name)
         if self.verbose == 1:
             self._draw(snapshot, now)
-        elif self.verbose == 2 and finalize:
+        elif self.verbose == 2 and finalize and self.target:
             console.write(epoch_line(snapshot) + "\n")
 
     def add(self, n: int, values: Iterable[tuple[str, Any]] | None = None) -> None:

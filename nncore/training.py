@@ -39,6 +39,9 @@ from nncore.program import Program, Shape
 Array = np.ndarray[Any, Any]
 Logs = dict[str, float]
 
+PREDICT_BATCH = 256
+"""Rows predicted at a time where the caller does not say: no bit depends on it."""
+
 KEPT = 16
 """Executables a model keeps: one for each program and batch size, the oldest dropped first."""
 
@@ -58,6 +61,7 @@ class Machine:
         self.flat = FlatVectors([v for layer in layers for v in layer.weights])
         self.programs: dict[Any, Program] = {}
         self._executables: dict[Any, Executable] = {}
+        self._short: tuple[backends.Backend, backends.Predictor] | None = None
 
     def holds(self, layers: Sequence[Layer]) -> bool:
         """Whether this is still the machine of these layers."""
@@ -83,15 +87,24 @@ class Machine:
         self.flat.adopt()
         return self._executables[where]
 
+    def predict_short(self, x: Any, out: Any) -> Any:
+        """Predictions by the backend's shorter way; ``None`` where there is none, or none for this x and out."""
+        if self._short is None or self._short[0] is not backends.current():
+            return None
+        self.flat.adopt()
+        return self._short[1](x, out)
+
     def predict(
         self, x: Array, batch: int, callbacks: CallbackList | None = None, out: Array | None = None
     ) -> Array:  # fmt: skip
         """Predictions for samples whose shape fits, in ``out`` or a new float32 array."""
         direct = x.dtype == np.float32 and x.flags.c_contiguous
-        batch = min(batch, len(x))
         executable = self.executable(
             ("predict", direct), lambda: lower_predict(self.layers, self.x_shape, direct), batch
         )
+        if direct and batch == PREDICT_BATCH:
+            short = executable.predictor(self.flat)
+            self._short = None if short is None else (backends.current(), short)
         if out is None:
             out = np.empty((len(x), *(n for n in self.output_shape[1:] if n is not None)), np.float32)
         arrays = {"x": x} if direct else {"x_rows": flat_rows(x)}

@@ -24,6 +24,9 @@ class Variable(NDArrayOperatorsMixin):
         path: ``"layer/name"`` inside a layer, else the name.
     """
 
+    moves = 0
+    """Counts every move of any variable: flat vectors look for theirs only when it has changed."""
+
     def __init__(self, value: Any, name: str = "variable", trainable: bool = True, dtype: Any = None) -> None:
         if dtype is not None and np.dtype(dtype) != np.float32:
             raise ValueError(f"Variable: dtype must be 'float32' or None. Received: dtype={dtype!r}.")
@@ -74,6 +77,7 @@ class Variable(NDArrayOperatorsMixin):
 
     def move_to(self, home: Array) -> None:
         """Live in ``home``, an array of the same shape, from now on, keeping the values."""
+        Variable.moves += 1
         home[...] = self.value
         self.value = home
 

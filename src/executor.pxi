@@ -1,27 +1,48 @@
 # The executor: runs a program over the batches of an epoch without Python.
 
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer,
+)
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+from numpy import empty as new_array
 
 cdef extern from "runtime.h" nogil:
     double nn_seconds()
     void *nn_take(void **slot, size_t size)
     void nn_give(void **slot, void *block)
     char *nn_align(void *p)
+    char *nn_inside(void *block)
+
+cdef extern from "threads.h" nogil:
+    ctypedef void (*nn_job)(void *context, int part, int parts) noexcept nogil
+    void nn_run_team(nn_job job, void *context, int parts)
+    void nn_barrier(int parts)
+    int nn_get_limit()
+    void nn_set_limit(int threads)
 
 cdef enum:
-    # Where an operand lives: the flat memories in the order in which run() takes them, then the caller's arrays.
+    # Where an operand lives: the memories in the order in which run() takes them, then the caller's arrays.
     WORKSPACE = 5
-    ARRAYS = 6
     REGIONS = 6
+    ARRAYS = 6
     MAX_ARRAYS = 8
 
 cdef double BREATH = 0.05
 """Seconds after which a run looks for signals and reports its progress."""
 
-cdef double HEAVY = 2e8
-"""Multiply-adds after which it looks at the clock inside a batch."""
+cdef double SHORT = 5e3
+"""Nanoseconds of estimated work below which a run keeps the GIL: giving it up and getting it back costs more."""
+
+cdef double HEAVY = 5e6
+"""Nanoseconds of estimated work after which it looks at the clock inside a batch."""
+
+cdef double TEAM_WORK = 200e3
+"""Nanoseconds of estimated work in a batch for each thread beyond the first."""
+
+cdef double SHARED_WORK = 5e3
+"""Nanoseconds of estimated work in an instruction from which a team shares it."""
 
 
 cdef struct Operand:
@@ -39,12 +60,39 @@ cdef struct Template:
     Operand operand[8]
     Extent dim[4]
     double attribute[4]
-    double work  # multiply-adds per row of a batch, roughly
+    double cost  # nanoseconds for each of the dims' product
 
 
 cdef struct Bound:
     nn_instr instr
     nn_kernel kernel
+    double cost  # nanoseconds on one thread
+
+
+cdef struct Run:
+    # What the threads of one run share. Only part 0 writes, between the barriers.
+    Bound *full  # the instructions for a full batch
+    Bound *tail  # and for a smaller one
+    Bound *bound  # the ones at work
+    int count
+    int updates_from
+    nn_source *sources
+    bint moving  # whether an operand moves through the caller's arrays from batch to batch
+    const int64_t *rows
+    const double *rates
+    int64_t rates_stride
+    uint64_t step
+    int64_t batch, row_count, first, last, at
+    nn_step now
+    bint stop
+    double breath, work
+    int64_t *done
+    Template *templates
+    const nn_table *table
+    void *air  # the Air
+    nn_float_mode caller  # how the caller's thread treats denormals
+    char **region
+    char *scratch
 
 
 cdef class View:
@@ -62,12 +110,19 @@ cdef class View:
             PyBuffer_Release(&self.buffer)
 
 
+cdef class Air:
+    """What a run does when it comes up for air: the caller's ``poll``, and the exception that stopped it."""
+
+    cdef object poll
+    cdef object error
+
+
 cdef class Code:
     """A program for batches of up to ``batch`` rows.
 
     Args:
-        instructions: ``(op, operands, dims, attributes)`` each: operands as ``(region, byte offset)`` or ``None``, dims
-            as ``(size, per_row)``.
+        instructions: ``(op, operands, dims, attributes, cost)`` each: operands as ``(region, byte offset)`` or ``None``,
+            dims as ``(size, per_row)``, cost in nanoseconds for each of the dims' product.
         arrays: ``"source"``, ``"input"`` or ``"output"`` for each array that run() takes.
         batch: Rows in a full batch.
         sizes: Bytes that each of the six memories must have.
@@ -82,11 +137,10 @@ cdef class Code:
     cdef list kinds
     cdef int64_t size[REGIONS]
     cdef const nn_table *table
-    cdef void *block  # instructions of both batch sizes and scratch, kept between runs
+    cdef void *block  # instructions of both batch sizes, scratch and workspace, kept between runs
 
     def __cinit__(self, list instructions, list arrays, int64_t batch, list sizes, int updates_from, table=None):
-        cdef int i, j
-        cdef Template *t
+        cdef int i
         if len(arrays) > MAX_ARRAYS:
             raise ValueError(f"A program takes at most {MAX_ARRAYS} arrays. Received: {len(arrays)}.")
         self.table = chosen_table if table is None else find_table(table)
@@ -100,51 +154,19 @@ cdef class Code:
         if self.templates == NULL:
             raise MemoryError()
         for i in range(self.count):
-            op, operands, dims, attributes = instructions[i]
-            t = &self.templates[i]
-            t.op = OP_INDEX[op]
-            t.work = 1
-            for j in range(8):
-                t.operand[j].region = -1
-                if j < len(operands) and operands[j] is not None:
-                    t.operand[j].region, t.operand[j].offset = operands[j]
-            for j in range(4):
-                t.dim[j].size, t.dim[j].per_row = dims[j] if j < len(dims) else (0, 0)
-                if j < len(dims):
-                    t.work *= t.dim[j].size
-                t.attribute[j] = attributes[j] if j < len(attributes) else 0
+            fill_template(&self.templates[i], instructions[i])
 
     def __dealloc__(self):
         free(self.templates)
         free(self.block)
 
-    cdef void bind(self, Bound *bound, int64_t rows, char **region, char *scratch) noexcept nogil:
-        """Resolve the templates for a batch of ``rows``."""
-        cdef int i, j
-        cdef Template *t
+    cdef double cost_of(self, int64_t rows) noexcept:
+        """Estimated nanoseconds of a batch of ``rows`` on one thread."""
+        cdef double cost = 0
+        cdef int i
         for i in range(self.count):
-            t = &self.templates[i]
-            bound[i].kernel = self.table.kernel[t.op]
-            bound[i].instr.scratch = scratch
-            for j in range(8):
-                bound[i].instr.operand[j] = NULL
-                if 0 <= t.operand[j].region < ARRAYS:
-                    bound[i].instr.operand[j] = region[t.operand[j].region] + t.operand[j].offset
-            for j in range(4):
-                bound[i].instr.dim[j] = t.dim[j].size * (rows if t.dim[j].per_row else 1)
-                bound[i].instr.attribute[j] = t.attribute[j]
-
-    cdef void point(self, Bound *bound, nn_source *sources, int64_t first) noexcept nogil:
-        """Let the operands among the caller's arrays point at the batch that starts at row ``first``."""
-        cdef int i, j, which
-        for i in range(self.count):
-            for j in range(8):
-                if self.templates[i].operand[j].region == ARRAYS:
-                    which = <int> self.templates[i].operand[j].offset
-                    if sources[which].dtype == <nn_dtype> -1:
-                        bound[i].instr.operand[j] = <char *> sources[which].base + first * sources[which].row_stride
-                    else:
-                        bound[i].instr.operand[j] = &sources[which]
+            cost += template_cost(&self.templates[i], rows)
+        return cost
 
     def run(
         self, list memories, list arrays, int64_t count, rows, uint64_t step, uint64_t seed, rates,
@@ -152,118 +174,356 @@ cdef class Code:
     ):
         """Run batches ``first`` to ``last`` over ``count`` rows; ``done[0]`` counts those finished.
 
-        Every now and then looks for signals and calls ``poll(batches finished)``; an exception stops the run before the
+        The workspace among the memories may be ``None``: the code has one of its own for each call at work. Every now
+        and then looks for signals and calls ``poll(batches finished)``; an exception stops the run before the
         next change of weights.
         """
         cdef char *region[REGIONS]
         cdef nn_source sources[MAX_ARRAYS]
-        cdef nn_step now
+        cdef Run run
         cdef list held = []
+        cdef Air air = Air()
         cdef View view
         cdef int i
-        cdef bint moving = False
-        cdef int64_t rates_stride = 0
+        if first < 0 or (last - 1) * self.batch >= count:
+            raise ValueError(f"Batches {first} to {last} of {self.batch} rows do not lie within {count} rows.")
         for i in range(REGIONS):
             region[i] = NULL
-            if self.size[i]:
-                view = View(memories[i], True)
-                held.append(view)
-                if view.buffer.len < self.size[i]:
-                    raise ValueError(f"Memory {i} has {view.buffer.len} bytes, {self.size[i]} are needed.")
-                region[i] = <char *> view.buffer.buf
-        if len(arrays) != len(self.kinds):
-            raise ValueError(f"The program takes {len(self.kinds)} arrays. Received: {len(arrays)}.")
-        for i in range(len(arrays)):
-            view = View(arrays[i], self.kinds[i] == "output")
-            held.append(view)
-            if view.buffer.ndim < 1 or view.buffer.shape[0] < (count if rows is None else 0):
-                raise ValueError(f"Array {i} has too few rows for {count}.")
-            sources[i].base = <char *> view.buffer.buf
-            sources[i].row_stride = view.buffer.strides[0]
-            sources[i].column_stride = view.buffer.strides[1] if view.buffer.ndim > 1 else view.buffer.itemsize
-            if self.kinds[i] == "source":
-                sources[i].dtype = source_dtype(f"Array {i}", view.buffer.format.decode(), view.buffer.itemsize)
-            else:
-                sources[i].dtype = <nn_dtype> -1
-                moving = True
-        now.rows = NULL
-        if rows is not None:
-            view = View(rows, False)
-            held.append(view)
-            if view.buffer.itemsize != 8 or view.buffer.strides[0] != 8 or view.buffer.len < 8 * count:
-                raise ValueError("rows must be a contiguous int64 vector with one entry a row.")
-            now.rows = <const int64_t *> view.buffer.buf
-        now.rates = NULL
+            if self.size[i] and memories[i] is not None:
+                region[i] = hold_memory(held, i, memories[i], self.size[i])
+        run.moving = self.hold_arrays(held, arrays, sources, count if rows is None else 0)
+        run.rows = hold_rows(held, rows, count)
+        run.rates = NULL
+        run.rates_stride = 0
         if rates is not None:
             view = View(rates, False)
             held.append(view)
             if view.buffer.ndim != 2 or view.buffer.itemsize != 8 or view.buffer.shape[0] < last - first:
                 raise ValueError("rates must be a float64 matrix with one row a batch of the run.")
-            now.rates = <const double *> view.buffer.buf
-            rates_stride = view.buffer.strides[0] // 8
-        if first < 0 or (last - 1) * self.batch >= count:
-            raise ValueError(f"Batches {first} to {last} of {self.batch} rows do not lie within {count} rows.")
-        self._run(region, sources, now, count, step, seed, rates_stride, first, last, moving, &done[0], poll)
+            run.rates = <const double *> view.buffer.buf
+            run.rates_stride = view.buffer.strides[0] // 8
+        run.sources, run.region = sources, region
+        run.step, run.now.seed = step, seed
+        run.row_count, run.first, run.last, run.at = count, first, last, first
+        run.done = &done[0]
+        air.poll = poll
+        run.air = <void *> air
+        self.execute(&run)
+        if air.error is not None:
+            raise air.error
 
-    cdef _run(
-        self, char **region, nn_source *sources, nn_step now, int64_t count, uint64_t step, uint64_t seed,
-        int64_t rates_stride, int64_t first, int64_t last, bint moving, int64_t *done, object poll,
-    ):
-        cdef size_t bytes = 64 + 2 * self.count * sizeof(Bound) + NN_SCRATCH
-        cdef void *block = nn_take(&self.block, bytes)
+    cdef bint hold_arrays(self, list held, list arrays, nn_source *sources, int64_t rows) except -1:
+        """Fill ``sources`` from the caller's arrays; whether any of them is read or written batch by batch."""
+        cdef int i
+        cdef View view
+        cdef bint moving = False
+        if len(arrays) != len(self.kinds):
+            raise ValueError(f"The program takes {len(self.kinds)} arrays. Received: {len(arrays)}.")
+        for i in range(len(arrays)):
+            view = View(arrays[i], self.kinds[i] == "output")
+            held.append(view)
+            if view.buffer.ndim < 1 or view.buffer.shape[0] < rows:
+                raise ValueError(f"Array {i} must have at least {rows} rows.")
+            if self.kinds[i] == "source":
+                sources[i] = source_of(f"Array {i}", view)
+            else:
+                sources[i].base, sources[i].row_stride = <char *> view.buffer.buf, view.buffer.strides[0]
+                sources[i].dtype = <nn_dtype> -1
+                moving = True
+        return moving
+
+    def predictor(self, list memories, tuple sample_shape, tuple output_shape):
+        """A function of (x, out=None) that runs this code, which has one input and one output, on ``memories``."""
+        cdef Predictor predictor = Predictor()
+        cdef int i
+        predictor.code = self
+        predictor.held = []
+        for i in range(REGIONS):
+            predictor.region[i] = NULL
+            if self.size[i] and memories[i] is not None:
+                predictor.region[i] = hold_memory(predictor.held, i, memories[i], self.size[i])
+        predictor.input = self.kinds.index("input")
+        predictor.output = self.kinds.index("output")
+        predictor.sample_shape, predictor.output_shape = sample_shape, output_shape
+        return predictor
+
+    cdef execute(self, Run *run):
+        """Run with instructions and scratch of its own, on as many threads as a batch is worth."""
+        cdef double cost = self.cost_of(min(self.batch, run.row_count))
+        cdef int parts = threads_for(cost)
+        cdef size_t scratch = <size_t> parts * NN_SCRATCH
+        cdef size_t bounds = (2 * self.count * sizeof(Bound) + 63) // 64 * 64
+        cdef void *block = nn_take(&self.block, 64 + scratch + bounds + self.size[WORKSPACE])
         if block == NULL:
             raise MemoryError()
-        cdef char *scratch = nn_align(block)
-        cdef Bound *full = <Bound *> (scratch + NN_SCRATCH)
-        cdef Bound *bound
-        cdef int64_t b, start, size
-        cdef const int64_t *rows = now.rows
-        cdef const double *rates = now.rates
-        cdef double breath = nn_seconds()
-        cdef double work
-        cdef int i
-        cdef nn_float_mode mode
-        try:
+        run.templates, run.table = self.templates, self.table
+        run.count, run.updates_from, run.batch = self.count, self.updates_from, self.batch
+        run.scratch = nn_inside(block)
+        run.full = <Bound *> (run.scratch + scratch)
+        run.tail = run.full + self.count
+        if run.region[WORKSPACE] == NULL:
+            run.region[WORKSPACE] = run.scratch + scratch + bounds
+        run.stop = False
+        run.work = 0
+        run.breath = nn_seconds()
+        if cost * <double> (run.last - run.first) < SHORT:
+            nn_run_team(run_share, run, 1)
+        else:
             with nogil:
-                mode = nn_flush_denormals()
-                self.bind(full, self.batch, region, scratch)
-                self.point(full, sources, 0)
-                work = 0
-                for b in range(first, last):
-                    start = b * self.batch
-                    size = min(self.batch, count - start)
-                    bound = full
-                    if size < self.batch:
-                        bound = full + self.count
-                        self.bind(bound, size, region, scratch)
-                        self.point(bound, sources, start)
-                    elif moving:
-                        self.point(bound, sources, start)
-                    now.rows = rows + start if rows != NULL else NULL
-                    now.first = start
-                    now.number = step + b
-                    now.seed = seed
-                    now.rates = rates + (b - first) * rates_stride if rates != NULL else NULL
-                    for i in range(self.count):
-                        if work > HEAVY and i <= self.updates_from:
-                            work = 0
-                            if nn_seconds() - breath >= BREATH:
-                                breath = nn_seconds()
-                                nn_restore_denormals(mode)
-                                with gil:
-                                    PyErr_CheckSignals()
-                                mode = nn_flush_denormals()
-                        bound[i].kernel(&bound[i].instr, &now, 0, 1)
-                        work += self.templates[i].work * <double> size
-                    done[0] = b + 1
-                    if nn_seconds() - breath >= BREATH:
-                        nn_restore_denormals(mode)
-                        with gil:
-                            PyErr_CheckSignals()
-                            if poll is not None:
-                                poll(b + 1)
-                        mode = nn_flush_denormals()
-                        breath = nn_seconds()
-                nn_restore_denormals(mode)
+                nn_run_team(run_share, run, parts)
+        nn_give(&self.block, block)
+
+
+cdef class Predictor:
+    """Predictions with as little as possible around the kernels; see ``Code.predictor``."""
+
+    cdef Code code
+    cdef list held
+    cdef char *region[REGIONS]
+    cdef int input, output
+    cdef tuple sample_shape, output_shape
+
+    def __call__(self, x, out=None):
+        """Predictions for float32 samples in C order, in ``out`` or a new array; ``None`` where x or out is not such."""
+        cdef Py_buffer samples, results
+        cdef nn_source sources[MAX_ARRAYS]
+        cdef char *region[REGIONS]
+        cdef Run run
+        cdef int64_t done
+        cdef int64_t rows
+        cdef Air air
+        if not get_float32(&samples, x, self.sample_shape, -1, False):
+            return None
+        rows = samples.shape[0]
+        if out is None:
+            out = new_array((rows, *self.output_shape), "f")
+        if not get_float32(&results, out, self.output_shape, rows, True):
+            PyBuffer_Release(&samples)
+            return None
+        try:
+            memcpy(region, self.region, sizeof(region))
+            sources[self.input].base, sources[self.input].row_stride = <char *> samples.buf, samples.strides[0]
+            sources[self.output].base, sources[self.output].row_stride = <char *> results.buf, results.strides[0]
+            sources[self.input].dtype = sources[self.output].dtype = <nn_dtype> -1
+            run.moving = True
+            run.rows, run.rates, run.rates_stride = NULL, NULL, 0
+            run.sources, run.region = sources, region
+            run.step = run.now.seed = 0
+            run.row_count, run.first, run.at = rows, 0, 0
+            run.last = (rows + self.code.batch - 1) // self.code.batch
+            run.done = &done
+            air = Air()
+            run.air = <void *> air
+            self.code.execute(&run)
+            if air.error is not None:
+                raise air.error
         finally:
-            nn_give(&self.block, block)
+            PyBuffer_Release(&samples)
+            PyBuffer_Release(&results)
+        return out
+
+
+cdef bint get_float32(Py_buffer *view, object array, tuple shape, int64_t rows, bint writable) except -1:
+    """Whether ``array`` is float32 in C order with rows of ``shape``, at least one, or exactly ``rows``; then the view
+    is held."""
+    cdef int i
+    cdef bint fits
+    try:
+        PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+    except (BufferError, TypeError, ValueError):
+        return False
+    fits = view.ndim == len(shape) + 1 and view.format[0] == b"f" and view.format[1] == 0
+    fits = fits and view.shape[0] > 0 and (rows < 0 or view.shape[0] == rows)
+    for i in range(1, view.ndim):
+        fits = fits and view.shape[i] == <Py_ssize_t> shape[i - 1]
+    if not fits:
+        PyBuffer_Release(view)
+    return fits
+
+
+cdef int fill_template(Template *t, instruction) except -1:
+    cdef int j
+    op, operands, dims, attributes, cost = instruction
+    t.op = OP_INDEX[op]
+    t.cost = cost
+    for j in range(8):
+        t.operand[j].region = -1
+        if j < len(operands) and operands[j] is not None:
+            t.operand[j].region, t.operand[j].offset = operands[j]
+    for j in range(4):
+        t.dim[j].size, t.dim[j].per_row = dims[j] if j < len(dims) else (1, 0)
+        t.attribute[j] = attributes[j] if j < len(attributes) else 0
+    return 0
+
+
+cdef int threads_for(double cost) noexcept:
+    """How many threads a batch of ``cost`` nanoseconds is worth."""
+    return max(1, min(nn_get_limit(), 1 + <int> (cost / TEAM_WORK)))
+
+
+cdef double template_cost(Template *t, int64_t rows) noexcept nogil:
+    """Estimated nanoseconds of an instruction on one thread."""
+    cdef double cost = t.cost
+    cdef int j
+    for j in range(4):
+        cost *= <double> (t.dim[j].size * (rows if t.dim[j].per_row else 1))
+    return cost
+
+
+cdef char *hold_memory(list held, int which, object memory, int64_t size) except NULL:
+    cdef View view = View(memory, True)
+    held.append(view)
+    if view.buffer.len < size:
+        raise ValueError(f"Memory {which} has {view.buffer.len} bytes, {size} are needed.")
+    return <char *> view.buffer.buf
+
+
+cdef const int64_t *hold_rows(list held, object rows, int64_t count) except? NULL:
+    if rows is None:
+        return NULL
+    cdef View view = View(rows, False)
+    held.append(view)
+    if view.buffer.itemsize != 8 or view.buffer.strides[0] != 8 or view.buffer.len < 8 * count:
+        raise ValueError("rows must be a contiguous int64 vector with one entry a row.")
+    return <const int64_t *> view.buffer.buf
+
+
+cdef void bind(Run *run, Bound *bound, int64_t rows) noexcept nogil:
+    """Resolve the templates for a batch of ``rows``."""
+    cdef int i, j
+    cdef Template *t
+    for i in range(run.count):
+        t = &run.templates[i]
+        bound[i].kernel = run.table.kernel[t.op]
+        bound[i].cost = template_cost(t, rows)
+        bound[i].instr.scratch = run.scratch
+        for j in range(8):
+            bound[i].instr.operand[j] = NULL
+            if 0 <= t.operand[j].region < ARRAYS:
+                bound[i].instr.operand[j] = run.region[t.operand[j].region] + t.operand[j].offset
+        for j in range(4):
+            bound[i].instr.dim[j] = t.dim[j].size * (rows if t.dim[j].per_row else 1)
+            bound[i].instr.attribute[j] = t.attribute[j]
+
+
+cdef void point(Run *run, Bound *bound, int64_t first) noexcept nogil:
+    """Let the operands among the caller's arrays point at the batch that starts at row ``first``."""
+    cdef int i, j
+    cdef nn_source *source
+    for i in range(run.count):
+        for j in range(8):
+            if run.templates[i].operand[j].region == ARRAYS:
+                source = &run.sources[run.templates[i].operand[j].offset]
+                if source.dtype == <nn_dtype> -1:
+                    bound[i].instr.operand[j] = <char *> source.base + first * source.row_stride
+                else:
+                    bound[i].instr.operand[j] = source
+
+
+cdef void run_share(void *context, int part, int parts) noexcept nogil:
+    """Share ``part`` of a run: every batch, every instruction; part 0 sets each batch up."""
+    cdef Run *run = <Run *> context
+    cdef nn_float_mode mode = nn_flush_denormals()
+    if part == 0:
+        run.caller = mode
+        bind(run, run.full, min(run.batch, run.row_count))
+        point(run, run.full, 0)
+    while True:
+        if part == 0:
+            begin_batch(run)
+        nn_barrier(parts)
+        if run.stop:
+            break
+        run_batch(run, part, parts)
+        if part == 0 and not run.stop:
+            end_batch(run)
+    nn_restore_denormals(mode)
+
+
+cdef void begin_batch(Run *run) noexcept nogil:
+    """Point the instructions and the step at the batch at hand; stop where there is none left."""
+    cdef int64_t start = run.at * run.batch
+    cdef int64_t size = min(run.batch, run.row_count - start)
+    if run.at >= run.last or run.stop:
+        run.stop = True
+        return
+    run.bound = run.full
+    if size < run.batch and run.row_count > run.batch:
+        run.bound = run.tail
+        bind(run, run.tail, size)
+        point(run, run.tail, start)
+    elif run.moving and start > 0:
+        point(run, run.full, start)
+    run.now.rows = run.rows + start if run.rows != NULL else NULL
+    run.now.first = start
+    run.now.number = run.step + run.at
+    run.now.rates = run.rates + (run.at - run.first) * run.rates_stride if run.rates != NULL else NULL
+
+
+cdef void run_batch(Run *run, int part, int parts) noexcept nogil:
+    """All instructions of a batch. Small ones are part 0's alone; barriers keep their order."""
+    cdef bint alone = False  # whether part 0 has run instructions since the last barrier
+    cdef int i
+    cdef Bound *bound
+    for i in range(run.count):
+        bound = &run.bound[i]
+        if parts > 1 and bound.cost >= SHARED_WORK:
+            if alone:
+                nn_barrier(parts)
+                if run.stop:
+                    return
+                alone = False
+            bound.kernel(&bound.instr, &run.now, part, parts)
+            if part == 0:
+                count_work(run, i, bound.cost / parts)
+            nn_barrier(parts)
+            if run.stop:
+                return
+        else:
+            alone = True
+            if part == 0 and not run.stop:
+                bound.kernel(&bound.instr, &run.now, 0, 1)
+                count_work(run, i, bound.cost)
+
+
+cdef void count_work(Run *run, int i, double cost) noexcept nogil:
+    """After instruction ``i``: in long batches look for signals, as long as nothing has changed the weights."""
+    run.work += cost
+    if run.work > HEAVY and i + 1 <= run.updates_from:
+        run.work = 0
+        if nn_seconds() - run.breath >= BREATH:
+            breathe(run, False)
+
+
+cdef void end_batch(Run *run) noexcept nogil:
+    run.at += 1
+    run.done[0] = run.at
+    if nn_seconds() - run.breath >= BREATH:
+        breathe(run, True)
+
+
+cdef void breathe(Run *run, bint report) noexcept nogil:
+    """Look for signals and report progress; what is raised stops the run."""
+    cdef nn_float_mode mode = nn_flush_denormals()
+    nn_restore_denormals(run.caller)
+    with gil:
+        air = <Air> run.air
+        try:
+            PyErr_CheckSignals()
+            if report and air.poll is not None:
+                air.poll(run.at)
+        except BaseException as error:
+            air.error = error
+            run.stop = True
+    nn_restore_denormals(mode)
+    run.breath = nn_seconds()
+
+
+def set_num_threads(int threads):
+    """Let a run use up to ``threads`` threads."""
+    nn_set_limit(threads)
+
+
+def get_num_threads():
+    """The most threads that a run uses."""
+    return nn_get_limit()

@@ -60,14 +60,14 @@ cdef nn_source source_of(str what, View view) except *:
     return source
 
 
-def call(str op, operands, dims, attributes=(), *, rows=None, int64_t first=0, uint64_t number=0, uint64_t seed=0,
-         rates=None, isa=None, int parts=1, scratch=None):
+def call(str op, outputs, inputs, dtypes, sizes, dims, attributes=(), *, rows=None, int64_t first=0,
+         uint64_t number=0, uint64_t seed=0, rates=None, isa=None, int parts=1, scratch=None):
     """Run the kernel of ``op`` on buffers, in ``parts`` shares one after the other.
 
     Args:
         op: The op's name in ``nncore.ops``.
-        operands: Outputs, then inputs: ``(name, buffer, dtype, size, writable)``, with the dtype (one of
-            ``nncore.program.DTYPES``) and the number of elements it must have; the buffer is None where it is absent.
+        outputs, inputs: Buffers, or None where an optional operand is absent.
+        dtypes, sizes: The dtype (``nncore.program.DTYPES``) and element count each operand must have, outputs first.
         dims: The extents of the signature's letters, in the order of ``Op.letters``.
         attributes: In the op's order.
         rows, first, number, seed, rates: The fields of the step.
@@ -87,18 +87,21 @@ def call(str op, operands, dims, attributes=(), *, rows=None, int64_t first=0, u
     cdef list held = []
     cdef View view
     cdef int i, part
-    if len(operands) > NN_OPERANDS or len(dims) > NN_DIMS or len(attributes) > NN_ATTRIBUTES or parts < 1:
-        raise ValueError(f"{op}: too many operands, dims or attributes, or parts={parts} below 1.")
-    for i, (name, array, dtype, size, writable) in enumerate(operands):
+    arrays = [*outputs, *inputs]
+    if not (len(arrays) == len(dtypes) == len(sizes) <= NN_OPERANDS and len(dims) <= NN_DIMS
+            and len(attributes) <= NN_ATTRIBUTES and parts >= 1):
+        raise ValueError(f"{op}: operands, dtypes and sizes differ in number, or too many of them, or parts < 1.")
+    for i, array in enumerate(arrays):
         instr.operand[i] = NULL
         if array is None:
             continue
-        view = hold(held, f"{op}: {name}", array, writable)
-        if dtype == "any":
-            sources[i] = source_of(f"{op}: {name}", view)
+        what = f"{op}: output {i}" if i < len(outputs) else f"{op}: input {i - len(outputs)}"
+        view = hold(held, what, array, i < len(outputs))
+        if dtypes[i] == "any":
+            sources[i] = source_of(what, view)
             instr.operand[i] = &sources[i]
         else:
-            instr.operand[i] = address(f"{op}: {name}", view, dtype, size)
+            instr.operand[i] = address(what, view, dtypes[i], sizes[i])
     for i, dim in enumerate(dims):
         instr.dim[i] = dim
     for i, attribute in enumerate(attributes):

@@ -18,11 +18,17 @@ static inline double nn_seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The block in `slot`, which then is empty, or a new one of `size` bytes; NULL where there is no memory. Two threads
-   never get the same block. */
+/* The block in `slot`, which then is empty, or a new one, with `size` bytes after its first 64, which hold its size;
+   NULL where there is no memory. Two threads never get the same block. */
 static inline void *nn_take(void **slot, size_t size) {
-    void *block = __atomic_exchange_n(slot, NULL, __ATOMIC_ACQ_REL);
-    return block ? block : malloc(size);
+    size_t *block = __atomic_exchange_n(slot, NULL, __ATOMIC_ACQ_REL);
+    if (block && *block >= size)
+        return block;
+    free(block);
+    block = malloc(size + 64);
+    if (block)
+        *block = size;
+    return block;
 }
 
 /* Keeps `block` in `slot` for the next nn_take, unless another thread's is there already. */
@@ -32,5 +38,8 @@ static inline void nn_give(void **slot, void *block) {
 
 /* The first address at or after p that is a multiple of 64. */
 static inline char *nn_align(void *p) { return (char *)(((uintptr_t)p + 63) & ~(uintptr_t)63); }
+
+/* The first address of a block that is a multiple of 64 and not its size; up to 63 bytes of the block are lost. */
+static inline char *nn_inside(void *block) { return nn_align((char *)block + sizeof(size_t)); }
 
 #endif

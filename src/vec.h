@@ -27,6 +27,9 @@
      vec_first(v)              lane 0
      vec_transpose(v)          v[i] lane j <-> v[j] lane i of LANES vectors, in place
 
+   words is a vector of LANES / 2 integers of 64 bits, with the operators of C; of one more operation,
+     words_mul(a, b)           the products of the lower halves
+
    TILE_ROWS(vecs) is the height of the largest matrix product tile that is vecs vectors wide: its accumulators, and the
    operands of one multiply-add, fit into the registers. TILE_VECS is the width of the tiles for many rows. */
 #ifndef NNCORE_VEC_H
@@ -49,6 +52,7 @@ enum { LANES = 16 };
 #define TILE_ROWS(vecs) ((vecs) > 4 ? 3 : (vecs) == 4 ? 6 : (vecs) == 3 ? 8 : (vecs) == 2 ? 12 : 16)
 
 typedef __m512 vec;
+typedef uint64_t words __attribute__((vector_size(64)));
 typedef __mmask16 vec_mask;
 typedef __mmask16 vec_cond;
 
@@ -81,6 +85,8 @@ INLINE int vec_find(vec_cond c) { return c ? __builtin_ctz(c) : LANES; }
 INLINE vec vec_select(vec_cond c, vec a, vec b) { return _mm512_mask_blend_ps(c, b, a); }
 INLINE vec vec_round(vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 INLINE vec vec_ldexp(vec a, vec n) { return _mm512_scalef_ps(a, n); }
+
+INLINE words words_mul(words a, words b) { return (words)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
 
 INLINE vec vec_exponent(vec a)
 {
@@ -137,6 +143,7 @@ enum { LANES = 8 };
 #define TILE_ROWS(vecs) ((vecs) > 4 ? 1 : (vecs) == 4 ? 3 : (vecs) == 3 ? 4 : (vecs) == 2 ? 6 : 12)
 
 typedef __m256 vec;
+typedef uint64_t words __attribute__((vector_size(32)));
 typedef __m256i vec_mask;
 typedef __m256 vec_cond;
 
@@ -185,6 +192,8 @@ INLINE vec vec_ldexp(vec a, vec n)
     a = _mm256_mul_ps(a, vec_power_of_2(half));
     return _mm256_mul_ps(a, vec_power_of_2(_mm256_sub_epi32(whole, half)));
 }
+
+INLINE words words_mul(words a, words b) { return (words)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
 
 INLINE vec vec_exponent(vec a)
 {
@@ -235,6 +244,7 @@ enum { LANES = 4 };
 #define TILE_ROWS(vecs) ((vecs) > 4 ? 3 : (vecs) == 4 ? 6 : (vecs) == 3 ? 8 : (vecs) == 2 ? 12 : 16)
 
 typedef float32x4_t vec;
+typedef uint64_t words __attribute__((vector_size(16)));
 typedef int vec_mask; /* how many lanes */
 typedef uint32x4_t vec_cond;
 
@@ -312,6 +322,8 @@ INLINE vec vec_ldexp(vec a, vec n)
     return vmulq_f32(a, vec_power_of_2(vsubq_s32(whole, half)));
 }
 
+INLINE words words_mul(words a, words b) { return (words)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b)); }
+
 INLINE vec vec_exponent(vec a)
 {
     int32x4_t bits = vshrq_n_s32(vreinterpretq_s32_f32(a), MANTISSA_BITS);
@@ -345,6 +357,7 @@ enum { LANES = 4 };
 #define TILE_ROWS(vecs) ((vecs) > 4 ? 1 : (vecs) > 2 ? 3 : (vecs) == 2 ? 6 : 12)
 
 typedef __m128 vec;
+typedef uint64_t words __attribute__((vector_size(16)));
 typedef int vec_mask; /* how many lanes */
 typedef __m128 vec_cond;
 
@@ -421,6 +434,8 @@ INLINE vec vec_ldexp(vec a, vec n)
     return _mm_mul_ps(a, vec_power_of_2(_mm_sub_epi32(whole, half)));
 }
 
+INLINE words words_mul(words a, words b) { return (words)_mm_mul_epu32((__m128i)a, (__m128i)b); }
+
 INLINE vec vec_exponent(vec a)
 {
     __m128i bits = _mm_srli_epi32(_mm_castps_si128(a), MANTISSA_BITS);
@@ -450,6 +465,7 @@ enum { LANES = 4 };
 #define TILE_ROWS(vecs) ((vecs) > 4 ? 1 : (vecs) > 2 ? 2 : 4)
 
 typedef struct { real lane[LANES]; } vec;
+typedef uint64_t words __attribute__((vector_size(16)));
 typedef struct { int lane[LANES]; } vec_cond;
 typedef int vec_mask; /* how many lanes */
 
@@ -527,6 +543,7 @@ INLINE int vec_find(vec_cond c)
 INLINE vec vec_select(vec_cond c, vec a, vec b) EACH_LANE(vec, c.lane[i] ? a.lane[i] : b.lane[i])
 INLINE vec vec_round(vec a) EACH_LANE(vec, (real)rint(a.lane[i]))
 INLINE vec vec_ldexp(vec a, vec n) EACH_LANE(vec, real_ldexp(a.lane[i], n.lane[i]))
+INLINE words words_mul(words a, words b) { return (a & 0xFFFFFFFF) * (b & 0xFFFFFFFF); }
 INLINE vec vec_exponent(vec a) EACH_LANE(vec, (real)((real_bits(a.lane[i]) >> MANTISSA_BITS) - EXPONENT_BIAS))
 
 INLINE vec vec_mantissa(vec a)

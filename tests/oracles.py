@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from nncore import backends
+from nncore import backends, losses, metrics, random
 from nncore.backends import Backend, Epoch, Memory
 from nncore.backends.native import NativeBackend
-from nncore.compiler import FlatVectors, Plan, empty, plan
-from nncore.layers import Layer
+from nncore.compiler import FlatVectors, Plan, empty, lower_train, plan
+from nncore.data import flat_rows
+from nncore.layers import Activation, Dense, Dropout, Flatten, Layer, ReLU, Rescaling, Reshape, Softmax
+from nncore.losses import Loss
+from nncore.metrics import Metric
+from nncore.optimizers import SGD, Adam, Optimizer
 from nncore.program import Program
 
 Array = np.ndarray[Any, Any]
@@ -50,12 +54,12 @@ def error(actual: Any, expected: Any) -> float:
     return float(np.max(np.where(np.isnan(apart), np.inf, apart), initial=0))
 
 
-def relative(actual: Any, expected: Any) -> float:
-    """The largest |actual - expected| over the largest |expected|."""
+def relative(actual: Any, expected: Any, least: float = 1e-30) -> float:
+    """The largest |actual - expected| over the largest |expected|, or over ``least`` where that is larger."""
     a, e = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     if a.shape != e.shape:
         raise AssertionError(f"shape {a.shape}, expected {e.shape}")
-    return float(np.max(np.abs(a - e), initial=0) / max(np.max(np.abs(e), initial=0), 1e-30))
+    return float(np.max(np.abs(a - e), initial=0) / max(np.max(np.abs(e), initial=0), least))
 
 
 def same_bits(a: Any, b: Any) -> bool:
@@ -136,9 +140,11 @@ class Run:
     def start(
         program: Program, at: Plan, flat: FlatVectors, state: Array, arrays: Mapping[str, Array], real: Any = np.float32
     ) -> Run:
-        """Copies of weights and state, zero totals, NaN everywhere else."""
+        """Copies of weights and state, zero totals, NaN everywhere else but between the weights' gradients."""
         own = Vectors.copy(flat, real)
-        own.gradient[...] = np.nan
+        for name, buffer in program.buffers.items():
+            if buffer.kind == "gradient" and name.startswith("d_"):
+                own.gradient[at.offsets[name] : at.offsets[name] + buffer.per_row] = np.nan
         workspace = empty(at.workspace, real)
         workspace[...] = np.nan
         kept = empty(state.size, real)
@@ -182,3 +188,147 @@ def tight_plan(program: Program, flat: FlatVectors, batch: int) -> Plan:
 def on_isa(isa: str | None) -> NativeBackend:
     """The native backend on one instruction set."""
     return NativeBackend(isa)
+
+
+@dataclass
+class Problem:
+    """A model with its loss, metrics, optimizer and data, and what compiles it to a training program."""
+
+    layers: list[Layer]
+    x: Array
+    y: Array
+    loss: Loss
+    metrics: list[Metric]
+    optimizer: Optimizer
+    weight: Array | None
+    batch: int
+
+    def __post_init__(self) -> None:
+        self.output_shape = build(self.layers, self.x.shape[1:])
+        self.flat = FlatVectors([v for layer in self.layers for v in layer.weights])
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch."""
+        return -(-len(self.x) // self.batch)
+
+    def program(self) -> Program:
+        """The training program, before fusion."""
+        x_shape = (None, *self.x.shape[1:])
+        weighted = self.weight is not None
+        size = self.flat.parameter.size
+        return lower_train(self.layers, x_shape, self.loss, self.metrics, weighted, self.optimizer, size)
+
+    def start(self, program: Program, at: Plan, real: Any = np.float32) -> Run:
+        """Memory for a run from the initial weights."""
+        arrays = {"x_rows": flat_rows(self.x), "y_rows": flat_rows(self.y)}
+        if self.weight is not None:
+            arrays["sample_weight_rows"] = flat_rows(self.weight)
+        state = np.zeros(self.flat.parameter.size * len(self.optimizer.slots), np.float32)
+        return Run.start(program, at, self.flat, state, arrays, real)
+
+    def epoch(self, rows: Array | None = None, first_step: int = 0) -> Epoch:
+        """An epoch over all samples, in the order of ``rows``."""
+        return Epoch(len(self.x), rows, first_step, seed=77, rates=self.optimizer.rates(first_step, self.steps))
+
+
+def pick(rng: np.random.Generator, *choices: Any) -> Any:
+    """One of the choices."""
+    return choices[rng.integers(len(choices))]
+
+
+def random_hidden(rng: np.random.Generator) -> list[Layer]:
+    """Zero to four layers that keep the rank of their input."""
+    layers: list[Layer] = []
+    for _ in range(rng.integers(0, 4)):
+        units = int(pick(rng, 1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 33, 50))
+        activation = pick(rng, None, "relu", "relu", "tanh", "sigmoid", "softmax")
+        bias = pick(rng, "zeros", "glorot_normal")
+        layers.append(Dense(units, activation, use_bias=bool(rng.random() < 0.8), bias_initializer=bias))
+        if rng.random() < 0.4:
+            layers.append(
+                pick(
+                    rng,
+                    Dropout(float(pick(rng, 0.1, 0.5, 0.9)), seed=int(rng.integers(5))),
+                    Activation(pick(rng, "relu", "tanh", "sigmoid", "softmax", "linear")),
+                    ReLU(max_value=1.5, negative_slope=0.25, threshold=0.1),
+                    ReLU(),
+                    Softmax(),
+                    Rescaling(0.5, -0.25),
+                )
+            )
+    return layers
+
+
+def random_head(rng: np.random.Generator) -> tuple[list[Layer], Loss, int, str]:
+    """Last layers, a loss that suits them, the number of outputs, and the kind of targets."""
+    units = int(pick(rng, 2, 3, 5, 10, 16, 19))
+    smoothing = float(pick(rng, 0.0, 0.1))
+    kind = pick(rng, "one_hot", "labels", "binary", "values")
+    if kind == "values":
+        units = int(pick(rng, 1, units))
+        loss: Loss = pick(rng, losses.MeanSquaredError(), losses.MeanAbsoluteError())
+        return [Dense(units, pick(rng, None, "tanh"))], loss, units, kind
+    if kind == "binary":
+        units = int(pick(rng, 1, 1, units))
+        head, logits = pick(
+            rng,
+            ([Dense(units, "sigmoid")], False),
+            ([Dense(units), Activation("sigmoid")], False),
+            ([Dense(units)], True),
+            ([Dense(units, "sigmoid"), Rescaling(0.9, 0.05)], False),
+        )
+        return head, losses.BinaryCrossentropy(logits, smoothing), units, kind
+    head, logits = pick(
+        rng,
+        ([Dense(units, "softmax")], False),
+        ([Dense(units), Softmax()], False),
+        ([Dense(units)], True),
+        ([Dense(units, "softmax"), Rescaling(0.5, 0.01)], False),
+        ([Dense(units, "sigmoid")], False),
+    )
+    if kind == "one_hot":
+        return head, losses.CategoricalCrossentropy(logits, smoothing), units, kind
+    return head, losses.SparseCategoricalCrossentropy(logits), units, kind
+
+
+def random_optimizer(rng: np.random.Generator) -> Optimizer:
+    """One of the optimizers with one of its settings."""
+    return pick(
+        rng, SGD(0.1), SGD(0.05, momentum=0.9), SGD(0.05, momentum=0.8, nesterov=True), Adam(0.01, epsilon=1e-3)
+    )
+
+
+METRICS_OF = {
+    "one_hot": [metrics.CategoricalAccuracy, metrics.CategoricalCrossentropy],
+    "labels": [metrics.SparseCategoricalAccuracy, metrics.SparseCategoricalCrossentropy],
+    "binary": [metrics.BinaryAccuracy, metrics.BinaryCrossentropy],
+    "values": [metrics.MeanAbsoluteError, metrics.RootMeanSquaredError],
+}
+
+
+def random_problem(number: int) -> Problem:
+    """A model, its data and all else, a function of ``number``."""
+    random.set_seed(number)
+    rng = np.random.default_rng(number)
+    layers = random_hidden(rng)
+    steps = bool(rng.random() < 0.3)  # samples of several rows of features
+    sample = (int(pick(rng, 1, 3, 5)), int(pick(rng, 1, 4, 6))) if steps else (int(pick(rng, 1, 2, 7, 16, 31, 64)),)
+    whole = steps and bool(rng.random() < 0.5)  # … that are taken together
+    if whole:
+        layers.append(pick(rng, Flatten(), Reshape((-1,))))
+    head, loss, units, kind = random_head(rng)
+    batch = int(pick(rng, 1, 2, 5, 8, 16, 17, 32))
+    rows = batch * int(rng.integers(1, 4)) + int(rng.integers(0, batch))
+    leading = (rows, sample[0]) if steps and not whole else (rows,)
+    x = rng.normal(size=(rows, *sample)).astype(pick(rng, np.float32, np.float64))
+    y = {
+        "one_hot": lambda: np.eye(units)[rng.integers(0, units, leading)],
+        "labels": lambda: rng.integers(0, units, leading),
+        "binary": lambda: rng.integers(0, 2, (*leading, units)).astype(np.uint8),
+        "values": lambda: rng.normal(size=(*leading, units)),
+    }[kind]()
+    most = 1 if getattr(loss, "from_logits", False) else 2  # the second takes probabilities
+    chosen = [metric() for metric in METRICS_OF[kind][: rng.integers(0, most + 1)]]
+    weight = rng.uniform(0, 2, rows) if rng.random() < 0.4 else None
+    return Problem([*layers, *head], x, y, loss, chosen, random_optimizer(rng), weight, batch)

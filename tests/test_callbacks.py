@@ -344,6 +344,7 @@ def test_nan_never_improves_and_anything_improves_on_it() -> None:
     stopping = EarlyStopping(patience=2)
     assert len(train(stopping, Model(), losses(nan, 3, nan, nan, 1))) == 4
     assert (stopping.best, stopping.best_epoch) == (3, 1)
+    assert len(train(EarlyStopping(), Model(), losses(nan, nan, 1))) == 2  # never at the first epoch
     stopping = EarlyStopping(patience=2, restore_best_weights=True)
     model = Model()
     assert len(train(stopping, model, losses(nan, nan, nan))) == 2

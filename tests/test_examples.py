@@ -49,7 +49,7 @@ def test_digits(tmp_path: Path) -> None:
     out = run("digits", tmp_path)
     accuracy = percent("Test accuracy:", out)
     assert accuracy >= 95
-    wrong = re.findall(r"^Image \d+ is a (\d) and was taken for a (\d) ", out, re.MULTILINE)
+    wrong = re.findall(r"^Image \d+: (\d) taken for (\d) ", out, re.MULTILINE)
     assert len(wrong) == round(355 * (1 - accuracy / 100))
     assert all(true != guess for true, guess in wrong)
 

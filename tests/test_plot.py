@@ -13,6 +13,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from nncore import plot
+from nncore.datasets import digits
+from nncore.layers import Dense, Flatten, Input, Rescaling
+from nncore.models import Sequential
 
 CURVES = {
     "accuracy": [0.5, 0.7, 0.8, 0.9],
@@ -205,6 +208,22 @@ def test_predictions_refuse_what_they_cannot_draw(change: dict, message: str) ->
     arguments = {"model": sure_of([0, 1]), "x": images(2), "y": [0, 1], **change}
     with pytest.raises(ValueError, match=rf"plot\.predictions: .*{message}"):
         plot.predictions(**arguments)
+
+
+def test_a_trained_model_and_its_history_are_drawn() -> None:
+    (x_train, y_train), (x_test, y_test) = digits.load_data()
+    model = Sequential([Input((8, 8)), Flatten(), Rescaling(1 / 16), Dense(10, activation="softmax")])
+    model.compile(loss="sparse_categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
+    history = model.fit(x_train, y_train, epochs=3, initial_epoch=1, validation_split=0.2, verbose=0)
+    for axes, name in zip(plot.history(history).axes, ("loss", "accuracy"), strict=True):
+        for line, key in zip(axes.get_lines(), (name, f"val_{name}"), strict=True):
+            assert list(line.get_xdata()) == [2, 3]
+            assert list(line.get_ydata()) == history.history[key]
+    figure = plot.predictions(model, x_test, y_test, rows=2, columns=4)
+    probabilities = model.predict(x_test[:8], verbose=0)
+    assert texts(figure) == [
+        (f"{p.argmax()} ({100 * p.max():.0f} %)", f"true: {t}") for p, t in zip(probabilities, y_test[:8], strict=True)
+    ]
 
 
 # Files, and what must stay as it was

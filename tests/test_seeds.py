@@ -49,7 +49,7 @@ def test_draws_fill_63_bits() -> None:
 
 def test_large_seeds_count_in_full() -> None:
     firsts = []
-    for seed in (3, 3 + 2**64, 3 + 2**128, 2**64, np.uint64(2**64 - 1)):
+    for seed in (3, 3 + 2**64, 3 + 2 * 2**64, 3 + 2**128, 2**64, np.uint64(2**64 - 1)):
         random.set_seed(seed)
         firsts.append(random.draw_seed())
     assert len(set(firsts)) == len(firsts)
@@ -64,7 +64,9 @@ def test_numpy_integers_equal_python_integers() -> None:
 
 def test_without_set_seed_draws_are_entropy() -> None:
     random._state = None
-    assert len(set(draws(100))) == 100
+    seeds = draws(100)
+    assert len(set(seeds)) == 100
+    assert 2**62 < max(seeds) < 2**63
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "1", None, True, np.float32(2), [1]])

@@ -7,12 +7,14 @@ import platform
 from importlib import import_module
 from types import ModuleType
 
-from nncore.backends.base import Backend, Epoch, Executable, Memory, Poll
+from nncore.arguments import positive_int
+from nncore.backends.base import Backend, Epoch, Executable, Memory, Poll, Predictor
 from nncore.errors import MissingExtensionError, unknown_name
+from nncore.threads import default_threads, obey_threadpoolctl
 
 __all__ = [
-    "Backend", "Epoch", "Executable", "Memory", "Poll", "config_summary", "current", "get_backend", "load_native",
-    "set_backend", "show_config",
+    "Backend", "Epoch", "Executable", "Memory", "Poll", "Predictor", "config_summary", "current", "get_backend",
+    "get_num_threads", "load_native", "set_backend", "set_num_threads", "show_config",
 ]  # fmt: skip
 
 NAMES = ("native", "numpy")
@@ -23,7 +25,7 @@ _current: Backend | None = None
 def load_native() -> ModuleType:
     """The compiled extension; ``MissingExtensionError`` where there is none."""
     try:
-        return import_module("nncore._native")
+        native = import_module("nncore._native")
     except ModuleNotFoundError as error:
         if error.name != "nncore._native":
             raise
@@ -36,6 +38,27 @@ def load_native() -> ModuleType:
             "  To run without compiled kernels, slowly, ask for NumPy: NNCORE_BACKEND=numpy or "
             'nncore.set_backend("numpy").'
         ) from None
+    if native.get_num_threads() == 0:
+        native.set_num_threads(default_threads())
+    obey_threadpoolctl(native)
+    return native
+
+
+def set_num_threads(threads: int) -> None:
+    """Let models use up to ``threads`` threads; each run uses as many as its batches are worth. No bit depends on it.
+
+    The start is what the environment variables ``NNCORE_NUM_THREADS`` or ``OMP_NUM_THREADS`` say, but no more than the
+    process's cores and CPU quota.
+
+    Raises:
+        ValueError: unless it is a positive integer.
+    """
+    load_native().set_num_threads(positive_int("set_num_threads", "threads", threads))
+
+
+def get_num_threads() -> int:
+    """The most threads that a run on the native backend uses."""
+    return int(load_native().get_num_threads())
 
 
 def _make(name: str) -> Backend:
@@ -102,6 +125,7 @@ def show_config() -> None:
         lines += [
             f"compiled   {', '.join(config['compiled'])}",
             f"supported  {', '.join(config['supported'])}",
+            f"threads    {get_num_threads()}",
             f"chosen     {config['chosen']} ({config['lanes'][config['chosen']]} float32 values in a vector)",
         ]
     except MissingExtensionError:

@@ -28,7 +28,7 @@ class Memory:
     done: Array = field(default_factory=lambda: np.zeros(1, np.int64))
     """int64[1]: batches finished, kept true while a run goes on and when it is stopped."""
     workspace: Array | None = None
-    """From ``Executable.workspace()``: hand the same one to every run of a loop. ``None``: one is made for the run."""
+    """From ``Executable.workspace()``: the same one for every run of a loop. ``None``: the executable finds its own."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ Poll = Callable[[int], None]
 """Called now and then during a run with the number of batches finished; what it raises stops the run."""
 
 
+Predictor = Callable[[Any, Any], Any]
+"""``predictor(x, out)``: predictions in ``out`` or a new array, or ``None`` where x or out needs the longer way."""
+
+
 class Executable(Protocol):
     """A program bound to a memory plan."""
 
@@ -62,6 +66,9 @@ class Executable(Protocol):
 
     def run(self, memory: Memory, epoch: Epoch, first: int, last: int, poll: Poll | None = None) -> None:
         """Run batches ``first`` to ``last`` (exclusive) of an epoch, of ``plan.batch`` rows each but for the tail."""
+
+    def predictor(self, flat: FlatVectors) -> Predictor | None:
+        """A shorter way to predictions, where there is one."""
 
 
 class Backend(Protocol):

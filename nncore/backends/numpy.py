@@ -10,7 +10,7 @@ import numpy as np
 
 from nncore import ops
 from nncore.backends.base import Array, Epoch, Memory, Poll
-from nncore.compiler import Plan, empty
+from nncore.compiler import FlatVectors, Plan, empty
 from nncore.program import Buffer, Instruction, Program
 
 Run = Callable[[ops.Step], None]
@@ -49,6 +49,9 @@ class NumpyExecutable:
             memory.done[0] = i + 1
             if poll is not None:
                 poll(i + 1)
+
+    def predictor(self, flat: FlatVectors) -> None:
+        """There is no shorter way to a prediction than ``run``."""
 
     def _bind(self, instruction: Instruction, memory: Memory, workspace: Array, rows: slice) -> Run:
         """An instruction as a call on views of memory."""

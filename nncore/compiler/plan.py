@@ -48,6 +48,7 @@ class FlatVectors:
         for vector in (self.parameter, self.frozen, self.gradient):
             vector[...] = 0
         self._views = [(v, self._view(v)) for v in variables]
+        self._moves = -1
         self._trainable = [v.trainable for v in variables]
         self.adopt()
 
@@ -58,9 +59,12 @@ class FlatVectors:
 
     def adopt(self) -> None:
         """Make sure that every weight lives here: another model that shares a layer may have moved it."""
+        if self._moves == Variable.moves:
+            return
         for variable, view in self._views:
             if variable.value is not view:
                 variable.move_to(view)
+        self._moves = Variable.moves
 
     def holds(self, variables: Sequence[Variable]) -> bool:
         """Whether these are the vectors of exactly these variables, trainable as they are now."""

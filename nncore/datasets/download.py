@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import sys
 import time
-import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +50,9 @@ def download(remote: Remote, mirrors: Iterable[str], folder: Path) -> None:
 
 def _fetch(url: str, remote: Remote, part: Path) -> str:
     """Downloads ``url`` into ``part`` and says what went wrong, or nothing."""
+    import http.client  # slow to import, and seldom needed
+    import urllib.request
+
     digest = hashlib.sha256()
     progress = _Progress(remote)
     try:

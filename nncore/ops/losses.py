@@ -88,10 +88,15 @@ def cross_entropy_grad(dp: Array, p: Array, t: Array, dloss: Array) -> None:
 
 @op("mn, m, m -> mn", in1="int32")
 def sparse_cross_entropy_grad(dp: Array, p: Array, label: Array, dloss: Array) -> None:
-    """The gradient of cross_entropy at t = onehot(label); dp may be p"""
-    t = np.zeros_like(p)
-    np.put_along_axis(t, label[:, None], 1, axis=1)
-    cross_entropy_grad(dp, p, t, dloss)
+    """dp = (dq onehot(label) - dq q) / sum_n p dloss; q is q[label], dq = -1 / q where it was not clipped, else 0
+
+    dp may be p.
+    """
+    total = np.sum(p, axis=1, keepdims=True)
+    q, outside = _clip(np.take_along_axis(p, label[:, None], axis=1) / total)
+    dq = np.where(outside, 0, -1 / q)
+    dp[...] = -(dq * q) / total * dloss[:, None]
+    np.put_along_axis(dp, label[:, None], (dq - dq * q) / total * dloss[:, None], axis=1)
 
 
 def _through_loss(name: str) -> None:

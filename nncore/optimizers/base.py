@@ -139,6 +139,6 @@ class Optimizer:
         slots = [self.state[i * size : (i + 1) * size] for i in range(len(self.slots))]
         return [np.asarray(self.iterations), np.asarray(self.learning_rate, np.float32), *slots]
 
-    def count_params(self) -> int:
-        """Values in ``variables``."""
-        return sum(v.size for v in self.variables)
+    def count_params(self, parameters: int) -> int:
+        """Values it keeps for so many parameters: the step count, the learning rate, and the slots."""
+        return 2 + len(self.slots) * parameters

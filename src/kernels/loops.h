@@ -12,27 +12,33 @@
 
 #define KERNEL(name) static void name(const nn_instr *instr, const nn_step *step, int part, int parts)
 
-#define LOAD(p) (TAIL ? vec_load_first((p) + i, mask) : vec_load((p) + i))
-#define STORE(p, v) (TAIL ? vec_store_first((p) + i, mask, v) : vec_store((p) + i, v))
-#define KEEP(v, rest) (TAIL ? vec_select(keep, v, rest) : (v))
+#define LOAD(p) (TAIL ? vec_load_first((p) + i, mask_) : vec_load((p) + i))
+#define STORE(p, v) (TAIL ? vec_store_first((p) + i, mask_, v) : vec_store((p) + i, v))
+#define KEEP(v, rest) (TAIL ? vec_select(keep_, v, rest) : (v))
+
+/* For every vector of a range of elements. */
+#define EACH_VEC_OF(range, ...)                                                                                        \
+    do {                                                                                                               \
+        const nn_range range_ = range;                                                                                 \
+        int64_t i = range_.begin;                                                                                      \
+        for (; i + LANES <= range_.end; i += LANES) {                                                                  \
+            enum { TAIL = 0 };                                                                                         \
+            const vec_mask mask_ = vec_mask_first(LANES);                                                              \
+            (void)mask_;                                                                                               \
+            __VA_ARGS__;                                                                                               \
+        }                                                                                                              \
+        if (i < range_.end) {                                                                                          \
+            enum { TAIL = 1 };                                                                                         \
+            const vec_mask mask_ = vec_mask_first((int)(range_.end - i));                                              \
+            __VA_ARGS__;                                                                                               \
+        }                                                                                                              \
+    } while (0)
 
 /* For every vector of this share of `count` elements. Shares begin at multiples of 16 elements. */
 #define EACH_VEC(count, ...)                                                                                           \
     do {                                                                                                               \
         (void)step;                                                                                                    \
-        const nn_range share_ = nn_share(count, 16, part, parts);                                                      \
-        int64_t i = share_.begin;                                                                                      \
-        for (; i + LANES <= share_.end; i += LANES) {                                                                  \
-            enum { TAIL = 0 };                                                                                         \
-            const vec_mask mask = vec_mask_first(LANES);                                                               \
-            (void)mask;                                                                                                \
-            __VA_ARGS__;                                                                                               \
-        }                                                                                                              \
-        if (i < share_.end) {                                                                                          \
-            enum { TAIL = 1 };                                                                                         \
-            const vec_mask mask = vec_mask_first((int)(share_.end - i));                                               \
-            __VA_ARGS__;                                                                                               \
-        }                                                                                                              \
+        EACH_VEC_OF(nn_share(count, 16, part, parts), __VA_ARGS__);                                                    \
     } while (0)
 
 /* For every row r of this share of `count` rows. */
@@ -71,18 +77,18 @@ INLINE row row_of(int64_t n)
             for (int w = 0; w < WIDE; w++) {                                                                           \
                 enum { TAIL = 0 };                                                                                     \
                 const int64_t i = group_ + w * LANES;                                                                  \
-                const vec_mask mask = (shape).mask[w];                                                                 \
-                const vec_cond keep = (shape).keep[w];                                                                 \
-                (void)i, (void)mask, (void)keep;                                                                       \
+                const vec_mask mask_ = (shape).mask[w];                                                                \
+                const vec_cond keep_ = (shape).keep[w];                                                                \
+                (void)i, (void)mask_, (void)keep_;                                                                     \
                 __VA_ARGS__;                                                                                           \
             }                                                                                                          \
         if ((shape).whole < (shape).n)                                                                                 \
             for (int w = 0; w < WIDE; w++) {                                                                           \
                 enum { TAIL = 1 };                                                                                     \
                 const int64_t i = (shape).whole + w * LANES;                                                           \
-                const vec_mask mask = (shape).mask[w];                                                                 \
-                const vec_cond keep = (shape).keep[w];                                                                 \
-                (void)i, (void)mask, (void)keep;                                                                       \
+                const vec_mask mask_ = (shape).mask[w];                                                                \
+                const vec_cond keep_ = (shape).keep[w];                                                                \
+                (void)i, (void)mask_, (void)keep_;                                                                     \
                 __VA_ARGS__;                                                                                           \
             }                                                                                                          \
     } while (0)

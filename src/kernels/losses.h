@@ -171,7 +171,7 @@ KERNEL(op_sparse_cross_entropy)
     });
 }
 
-/* The gradient of cross_entropy at t = onehot(label); dp may be p */
+/* dp[m,n] = (dq onehot(label) - dq q) / sum_n p dloss[m], q and dq at the label; dp may be p */
 KERNEL(op_sparse_cross_entropy_grad)
 {
     const int64_t n = instr->dim[1];

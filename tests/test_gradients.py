@@ -1,0 +1,168 @@
+"""Finite differences in float64: every layer with every loss, through whole training programs on the reference backend.
+
+The gradient rules are shared by both backends, so only something that knows none of them can check them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from oracles import Problem, Run, tight_plan
+
+from nncore import layers as all_layers
+from nncore import losses, random
+from nncore.backends.numpy import NumpyBackend
+from nncore.layers import Activation, Dense, Dropout, Flatten, InputLayer, Layer, ReLU, Rescaling, Reshape, Softmax
+from nncore.losses import Loss
+from nncore.optimizers import SGD
+
+Stack = Callable[[], list[Layer]]
+
+HIDDEN: dict[str, Stack] = {
+    "nothing": list,
+    "Dense": lambda: [Dense(4)],
+    "Dense without bias": lambda: [Dense(4, use_bias=False)],
+    "Dense relu": lambda: [Dense(4, "relu"), Dense(3, "relu")],
+    "Dense tanh": lambda: [Dense(4, "tanh"), Dense(3, "tanh")],
+    "Dense sigmoid": lambda: [Dense(4, "sigmoid"), Dense(3, "sigmoid")],
+    "Dense softmax": lambda: [Dense(4, "softmax")],
+    "Activation": lambda: [
+        Dense(4),
+        Activation("tanh"),
+        Activation("sigmoid"),
+        Activation("linear"),
+        Activation("relu"),
+    ],
+    "ReLU": lambda: [Dense(4), ReLU()],
+    "ReLU with all": lambda: [Dense(5), ReLU(max_value=0.5, negative_slope=0.3, threshold=0.1)],
+    "ReLU that leaks": lambda: [Dense(5), ReLU(negative_slope=0.2)],
+    "Softmax": lambda: [Dense(4), Softmax()],
+    "Dropout": lambda: [Dense(8), Dropout(0.4)],
+    "two Dropouts": lambda: [Dense(6, "tanh"), Dropout(0.2), Dense(5), Dropout(0.6, seed=3)],
+    "Rescaling": lambda: [Dense(4), Rescaling(-1.5, 0.5)],
+    "Reshape": lambda: [Dense(6), Reshape((3, 2)), Dense(2, "tanh"), Flatten()],
+    "frozen": lambda: [Dense(4, "tanh"), Dense(4, trainable=False), Dense(3, "tanh")],
+    "frozen first": lambda: [Dense(4, "tanh", trainable=False), Dense(3, "tanh")],
+}
+
+HEADS: dict[str, tuple[Stack, Loss, str]] = {
+    "mse": (lambda: [Dense(3)], losses.MeanSquaredError(), "values"),
+    "mae": (lambda: [Dense(3)], losses.MeanAbsoluteError(), "values"),
+    "mse of probabilities": (lambda: [Dense(3, "softmax")], losses.MeanSquaredError(), "values"),
+    "cce fused": (lambda: [Dense(3, "softmax")], losses.CategoricalCrossentropy(), "one_hot"),
+    "cce smoothed": (lambda: [Dense(3, "softmax")], losses.CategoricalCrossentropy(label_smoothing=0.2), "one_hot"),
+    "cce logits": (lambda: [Dense(3)], losses.CategoricalCrossentropy(from_logits=True), "one_hot"),
+    "cce unnormalised": (lambda: [Dense(3, "sigmoid")], losses.CategoricalCrossentropy(), "one_hot"),
+    "cce of soft targets": (lambda: [Dense(3, "softmax")], losses.CategoricalCrossentropy(), "positive"),
+    "scce fused": (lambda: [Dense(3, "softmax")], losses.SparseCategoricalCrossentropy(), "labels"),
+    "scce logits": (lambda: [Dense(3)], losses.SparseCategoricalCrossentropy(from_logits=True), "labels"),
+    "scce probabilities": (
+        lambda: [Dense(3, "softmax"), Rescaling(0.5, 0.1)], losses.SparseCategoricalCrossentropy(), "labels",
+    ),
+    "bce fused": (lambda: [Dense(3), Activation("sigmoid")], losses.BinaryCrossentropy(), "binary"),
+    "bce smoothed": (lambda: [Dense(1, "sigmoid")], losses.BinaryCrossentropy(label_smoothing=0.1), "binary"),
+    "bce logits": (lambda: [Dense(2)], losses.BinaryCrossentropy(from_logits=True), "binary"),
+    "bce probabilities": (lambda: [Dense(3, "softmax")], losses.BinaryCrossentropy(), "binary"),
+}  # fmt: skip
+
+
+def make(hidden: Stack, head: Stack, loss: Loss, kind: str, sample: tuple[int, ...], weighted: bool) -> Problem:
+    """A batch of 5 samples for layers that end in ``head``."""
+    random.set_seed(3)
+    rng = np.random.default_rng(len(sample) + weighted)
+    layers = [*hidden(), *head()]
+    leading = (5, *sample[:-1])
+    units = next(layer.units for layer in reversed(layers) if isinstance(layer, Dense))
+    y = {
+        "values": lambda: rng.normal(size=(*leading, units)),
+        "one_hot": lambda: np.eye(units)[rng.integers(0, units, leading)],
+        "positive": lambda: rng.uniform(0, 1, (*leading, units)),
+        "labels": lambda: rng.integers(0, units, leading),
+        "binary": lambda: rng.integers(0, 2, (*leading, units)),
+    }[kind]()
+    weight = rng.uniform(0.2, 2, 5) if weighted else None
+    problem = Problem(layers, rng.normal(size=(5, *sample)), y, loss, [], SGD(0.0), weight, 5)
+    for layer in layers:  # biases of 0 would sit on the kinks that dropped values fall on
+        for v in layer.weights:
+            v.assign(v.value + rng.uniform(-0.3, 0.3, v.shape))
+    problem.flat.adopt()
+    return problem
+
+
+def check(problem: Problem) -> None:
+    """Central differences of the loss in every trainable weight against the program's gradient vector."""
+    program = problem.program()
+    at = tight_plan(program, problem.flat, problem.batch)
+    start = problem.start(program, at, np.float64)
+    rows = program.buffers["loss/loss" if "loss/loss" in program.buffers else "loss"]
+    count = rows.size(len(problem.x))
+
+    def run(index: int | None = None, change: float = 0.0) -> Run:
+        once = problem.start(program, at, np.float64)
+        once.flat.parameter[...] = start.flat.parameter
+        if index is not None:
+            once.flat.parameter[index] += change
+        return once.run(NumpyBackend(np.float64), problem.epoch(), 0, 1)
+
+    gradient = run().flat.gradient
+    scale = np.abs(gradient).max()
+    assert scale > 1e-4
+    h = 1e-5
+    trained = [
+        problem.flat.offsets[v.path] + i for layer in problem.layers for v in layer.trainable_weights
+        for i in range(v.size)
+    ]  # fmt: skip
+    for index in trained:
+        slope = (run(index, h).totals[0] - run(index, -h).totals[0]) / (2 * h) / count
+        assert abs(slope - gradient[index]) <= 1e-6 * scale, index
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_layer_and_loss(hidden: str, head: str) -> None:
+    check(make(HIDDEN[hidden], *HEADS[head], sample=(3,), weighted=False))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_sample_weights(head: str) -> None:
+    check(make(HIDDEN["Dense tanh"], *HEADS[head], sample=(3,), weighted=True))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("head", HEADS)
+def test_samples_of_several_rows(head: str, weighted: bool) -> None:
+    """One target for each of the 2 rows of a sample; a sample's weight counts for both."""
+    check(make(HIDDEN["Dense tanh"], *HEADS[head], sample=(2, 3), weighted=weighted))
+
+
+def test_every_layer_has_its_row() -> None:
+    known = {
+        cls for cls in vars(all_layers).values()
+        if isinstance(cls, type) and issubclass(cls, Layer) and cls not in (Layer, InputLayer)
+    }  # fmt: skip
+    used = {type(layer) for stack in HIDDEN.values() for layer in stack()}
+    assert known == used
+
+
+def test_every_loss_has_its_row() -> None:
+    assert set(losses.CLASSES.values()) == {type(loss) for _, loss, _ in HEADS.values()}
+
+
+def test_saturated_logits_keep_their_gradient() -> None:
+    """Keras's other backends clip probabilities here and give no gradient; from the logits it is p - t."""
+    for head, target in (("cce fused", [[0.0, 1.0, 0.0]]), ("scce fused", [1]), ("bce fused", [[0.0, 1.0, 0.0]])):
+        layers, loss, _ = HEADS[head]
+        problem = Problem(layers(), np.ones((1, 1)), np.array(target), loss, [], SGD(0.0), None, 1)
+        dense = problem.layers[0]
+        dense.set_weights([[[60.0, -60.0, -60.0]], np.zeros(3)])
+        program = problem.program()
+        run = problem.start(program, tight_plan(program, problem.flat, 1), np.float64)
+        run.run(NumpyBackend(np.float64), problem.epoch())
+        at = problem.flat.offsets[dense.kernel.path]
+        p = np.array([1.0, 0.0, 0.0])
+        share = 3 if head == "bce fused" else 1
+        assert np.allclose(run.flat.gradient[at : at + 3], (p - [0, 1, 0]) / share, atol=1e-12)
+        expected = 120.0 if head != "bce fused" else 40.0
+        assert abs(run.totals[0] - expected) < 1e-6

@@ -1,0 +1,322 @@
+"""The NumPy definitions of the ops: gradients against finite differences in float64, known answers, values by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import exp, log, tanh
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nncore.ops import GRADIENTS, OPS, Call, Step, bind, get, letters_of
+from nncore.ops.losses import EPSILON
+from nncore.ops.random import philox, random_words
+from nncore.program import Buffer
+
+Array = np.ndarray[Any, Any]
+
+STEP = Step(rows=np.array([2, 0, 2]), number=7, seed=99, rates=np.array([0.1]))
+
+
+def run(name: str, *inputs: Array | None, **attributes: float) -> list[Array]:
+    """The outputs of an op's definition, in float64 where they are real."""
+    op = get(name)
+    _, axes = bind(op, [None if x is None else Buffer("x", "input", x.shape) for x in inputs])
+    outputs = []
+    for i, term in enumerate(op.outputs):
+        shape = [n or 0 for letter in letters_of(term) for n in axes[letter]]
+        outputs.append(np.zeros(shape, np.int32 if op.dtypes.get(f"out{i}") == "int32" else np.float64))
+    extra: dict[str, Any] = {"step": STEP} if op.step else {}
+    op.body(*outputs, *inputs, **attributes, **extra)
+    return outputs
+
+
+def differentiate(
+    name: str, inputs: Sequence[Array | None], wanted: Sequence[bool], d_outputs: Sequence[Array | None],
+    attributes: dict[str, float],
+) -> list[Array | None]:  # fmt: skip
+    """The gradients of the inputs by the op's rule, each op that it emits executed on the spot."""
+    memory: dict[str, Array] = {}
+
+    def place(array: Array | None) -> Buffer | None:
+        if array is None:
+            return None
+        memory[f"b{len(memory)}"] = array
+        return Buffer(f"b{len(memory) - 1}", "workspace", array.shape)
+
+    def emit(op: str, *operands: Buffer | None, **attributes: float) -> tuple[Any, ...]:
+        arrays = [None if b is None else memory[b.name] for b in operands]
+        return tuple(place(y) for y in run(op, *arrays, **attributes))
+
+    outputs: tuple[Any, ...] = tuple(place(y) for y in run(name, *inputs, **attributes))
+    call = Call(outputs, tuple(place(x) for x in inputs), attributes, tuple(wanted))
+    found = GRADIENTS[name](emit, call, [place(d) for d in d_outputs])
+    assert len(found) == len(inputs)
+    return [None if b is None else memory[b.name] for b in found]
+
+
+def finite_differences(
+    name: str, inputs: Sequence[Array | None], i: int, d_outputs: Sequence[Array | None], attributes: dict[str, float]
+) -> Array:
+    """The gradient of sum_outputs d_output output in input i, by central differences."""
+
+    def objective() -> float:
+        outputs = run(name, *inputs, **attributes)
+        return sum(float(np.sum(d * y)) for d, y in zip(d_outputs, outputs, strict=True) if d is not None)
+
+    x = inputs[i]
+    assert x is not None
+    gradient = np.zeros_like(x)
+    step = 1e-5
+    for at in np.ndindex(*x.shape):
+        middle = x[at]
+        x[at] = middle + step
+        above = objective()
+        x[at] = middle - step
+        gradient[at] = (above - objective()) / (2 * step)
+        x[at] = middle
+    return gradient
+
+
+@dataclass
+class Differentiable:
+    """Inputs at which an op is smooth; those of ``constant`` have no gradient, the outputs of ``silent`` pass none."""
+
+    inputs: list[Array | None]
+    attributes: dict[str, float] = field(default_factory=dict)
+    constant: tuple[int, ...] = ()
+    silent: tuple[int, ...] = ()
+
+
+def normal(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng([seed, *shape]).normal(0, 1.5, shape)
+
+
+def away(*shape: int, kinks: Sequence[float], seed: int = 0) -> Array:
+    """Normal values that keep 0.01 away from the kinks of a function."""
+    x = normal(*shape, seed=seed)
+    for kink in kinks:
+        x = np.where(np.abs(x - kink) < 0.01, kink + 0.01, x)
+    return x
+
+
+def inner(*shape: int, seed: int = 0) -> Array:
+    """Probabilities that no loss clips."""
+    return np.random.default_rng([seed, *shape]).uniform(0.05, 0.95, shape)
+
+
+LABELS = np.array([2, 0, 3, 3, 1], np.int32)
+SOFT = np.array([[0, 0, 1, 0], [0.25, 0.5, 0, 0.25], [0, 0, 0, 2], [0, 0, 0, 0], [0.1, 0.2, 0.3, 0.4]])
+BINARY = np.array([[0, 1, 1, 0], [1, 1, 0, 0.25], [0, 0, 0, 0], [1, 1, 1, 1], [0.5, 0, 1, 0]], float)
+
+DIFFERENTIABLE = {
+    "dense": [
+        Differentiable([normal(5, 3), normal(3, 4), normal(4)]),
+        Differentiable([normal(5, 3), normal(3, 4), None]),
+        Differentiable([normal(1, 1), normal(1, 1), normal(1)]),
+    ],
+    "relu": [Differentiable([away(20, kinks=[0])])],
+    "general_relu": [
+        Differentiable([away(20, kinks=[t, c])], {"negative_slope": s, "max_value": c, "threshold": t})
+        for s, c, t in [(0.3, 1.0, -0.5), (0.0, 6.0, 0.0), (0.1, np.inf, 0.2)]
+    ],
+    "tanh": [Differentiable([normal(20)])],
+    "sigmoid": [Differentiable([normal(20)])],
+    "scale_shift": [Differentiable([normal(20)], {"scale": -0.7, "offset": 3.0})],
+    "add": [Differentiable([normal(20), normal(20, seed=1)])],
+    "multiply": [Differentiable([normal(20), normal(20, seed=1)])],
+    "dropout": [Differentiable([normal(200)], {"rate": 0.4, "stream": 2.0, "seed": 5.0}, silent=(1,))],
+    "softmax": [Differentiable([normal(5, 4)]), Differentiable([normal(3, 1)])],
+    "softmax_cross_entropy": [Differentiable([normal(5, 4), SOFT], constant=(1,), silent=(0,))],
+    "sparse_softmax_cross_entropy": [Differentiable([normal(5, 4), LABELS], constant=(1,), silent=(0,))],
+    "sigmoid_binary_cross_entropy": [Differentiable([away(5, 4, kinks=[0]), BINARY], constant=(1,), silent=(0,))],
+    "mean_squared_error": [Differentiable([normal(5, 4), normal(5, 4, seed=1)], constant=(1,))],
+    "mean_absolute_error": [Differentiable([away(5, 4, kinks=[0, 1, 0.5, 0.25]), BINARY], constant=(1,))],
+    "binary_cross_entropy": [Differentiable([inner(5, 4), BINARY], constant=(1,))],
+    "cross_entropy": [Differentiable([inner(5, 4), SOFT], constant=(1,))],
+    "sparse_cross_entropy": [Differentiable([inner(5, 4), LABELS], constant=(1,))],
+}
+
+
+def test_every_gradient_is_checked() -> None:
+    assert sorted(DIFFERENTIABLE) == sorted(GRADIENTS)
+
+
+@pytest.mark.parametrize(
+    "name, case",
+    [pytest.param(n, c, id=f"{n}-{i}") for n, cases in DIFFERENTIABLE.items() for i, c in enumerate(cases)],
+)
+def test_gradient(name: str, case: Differentiable) -> None:
+    """The rule agrees with finite differences to 1e-6, and gives only the gradients that are wanted."""
+    outputs = run(name, *case.inputs, **case.attributes)
+    d_outputs = [None if i in case.silent else normal(*y.shape, seed=8) for i, y in enumerate(outputs)]
+    can = [x is not None and i not in case.constant for i, x in enumerate(case.inputs)]
+    found = differentiate(name, case.inputs, can, d_outputs, case.attributes)
+    for i, gradient in enumerate(found):
+        if not can[i]:
+            assert gradient is None
+            continue
+        want = finite_differences(name, case.inputs, i, d_outputs, case.attributes)
+        assert gradient is not None
+        assert np.abs(gradient - want).max() <= 1e-6 * max(np.abs(want).max(), 1e-3), f"input {i}"
+        alone = differentiate(name, case.inputs, [j == i for j in range(len(can))], d_outputs, case.attributes)
+        np.testing.assert_array_equal(alone[i], gradient)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in GRADIENTS if n.endswith("softmax_cross_entropy") or n.startswith("sigmoid_")]
+)
+def test_no_gradient_through_the_probabilities_of_a_fused_loss(name: str) -> None:
+    targets = LABELS if name.startswith("sparse") else SOFT
+    with pytest.raises(ValueError, match="through the loss only"):
+        differentiate(name, [normal(5, 4), targets], [True, False], [normal(5, 4), normal(5)], {})
+
+
+def test_fused_ops_are_their_parts() -> None:
+    x, w, b, dy, y = normal(5, 3), normal(3, 4), normal(4), normal(5, 4), normal(5, 3, seed=1)
+    for name in ("relu", "tanh", "sigmoid"):
+        for bias in (b, None):
+            (apart,) = run(name, *run("dense", x, w, bias))
+            np.testing.assert_array_equal(run(f"dense_{name}", x, w, bias)[0], apart)
+        (apart,) = run(f"{name}_grad", *run("dense_grad_x", dy, w), y)
+        np.testing.assert_array_equal(run(f"dense_grad_x_{name}", dy, w, y)[0], apart)
+
+
+@pytest.mark.parametrize(
+    "counter, key, words",
+    [
+        ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
+    ],
+)
+def test_philox_known_answers(counter: str, key: str, words: str) -> None:
+    """The known answers that the Random123 distribution gives for philox4x32-10."""
+    c, k = ([int(word, 16) for word in text.split()] for text in (counter, key))
+    block = np.array([c[1] << 32 | c[0]], np.uint64)
+    found = philox(block, step=c[2], stream=c[3], seed=k[1] << 32 | k[0])
+    assert [f"{word:08x}" for word in found[:, 0]] == words.split()
+
+
+def test_random_words_are_words_of_blocks() -> None:
+    """Element e is word (e mod 64) // 16 of block 16 (e // 64) + e mod 16, and does not depend on the size."""
+    words = random_words(200, 5, 6, 7)
+    for e in (0, 1, 15, 16, 63, 64, 130, 199):
+        block = philox(np.array([16 * (e // 64) + e % 16]), 5, 6, 7)
+        assert words[e] == block[e % 64 // 16, 0]
+    np.testing.assert_array_equal(random_words(77, 5, 6, 7), words[:77])
+    others = [random_words(200, *key) for key in [(6, 6, 7), (5, 7, 7), (5, 6, 8), (5, 6, 7 + 2**40)]]
+    assert all((words == other).mean() < 0.05 for other in others)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_dropout_drops_at_its_rate(rate: float) -> None:
+    x = np.ones(100_000)
+    y, mask = run("dropout", x, rate=rate, stream=1.0, seed=2.0)
+    np.testing.assert_array_equal(y, mask)
+    dropped = (y == 0).mean()
+    assert abs(dropped - rate) <= 5 * (rate * (1 - rate) / x.size) ** 0.5
+    np.testing.assert_array_equal(y[y != 0], 1 / (1 - rate) if rate < 1 else [])
+
+
+P = np.array([[0.2, 0.3, 0.5], [0.1, 0.6, 0.1]])
+T = np.array([[0.0, 1.0, 0.0], [0.5, 0.5, 0.0]])
+Z = np.array([[0.0, 1.0, -1.0]])
+E1, E0, E2 = exp(0.0), exp(-1.0), exp(-2.0)
+LOW, HIGH = -log(EPSILON), -log(1 - EPSILON)
+
+
+@pytest.mark.parametrize(
+    "name, inputs, attributes, outputs",
+    [
+        ("mean_squared_error", [P, T], {}, [[(0.04 + 0.49 + 0.25) / 3, (0.16 + 0.01 + 0.01) / 3]]),
+        ("mean_absolute_error", [P, T], {}, [[(0.2 + 0.7 + 0.5) / 3, (0.4 + 0.1 + 0.1) / 3]]),
+        (
+            "binary_cross_entropy", [P, T], {},
+            [[-(log(0.8) + log(0.3) + log(0.5)) / 3,
+              -(0.5 * log(0.1) + 0.5 * log(0.9) + 0.5 * log(0.6) + 0.5 * log(0.4) + log(0.9)) / 3]],
+        ),
+        ("binary_cross_entropy", [np.array([[0.0], [1.0]]), np.array([[1.0], [1.0]])], {}, [[LOW, HIGH]]),
+        ("cross_entropy", [P, T], {}, [[-log(0.3), -0.5 * log(0.1 / 0.8) - 0.5 * log(0.6 / 0.8)]]),
+        ("cross_entropy", [np.array([[0.0, 2.0]] * 2), np.eye(2)], {}, [[LOW, HIGH]]),
+        ("sparse_cross_entropy", [P, np.array([2, 1], np.int32)], {}, [[-log(0.5), -log(0.75)]]),
+        ("sparse_cross_entropy", [np.array([[0.0, 2.0]] * 2), np.array([0, 1], np.int32)], {}, [[LOW, HIGH]]),
+        ("softmax", [Z], {}, [[[E0 / (E0 + E1 + E2), E1 / (E0 + E1 + E2), E2 / (E0 + E1 + E2)]]]),
+        ("softmax", [np.array([[1000.0, 0.0, -1000.0, -np.inf]])], {}, [[[1.0, 0.0, 0.0, 0.0]]]),
+        (
+            "softmax_cross_entropy", [Z, np.array([[1.0, 0.0, 0.0]])], {},
+            [[[E0 / (E0 + E1 + E2), E1 / (E0 + E1 + E2), E2 / (E0 + E1 + E2)]], [log(E0 + E1 + E2) + 1]],
+        ),
+        ("softmax_cross_entropy", [np.array([[0.0, 1000.0]]), np.array([[1.0, 0.0]])], {}, [[[0.0, 1.0]], [1000.0]]),
+        (
+            "softmax_cross_entropy", [np.array([[0.0, 0.0, -np.inf]]), np.array([[0.25, 0.75, 0.0]])], {},
+            [[[0.5, 0.5, 0.0]], [log(2)]],
+        ),
+        ("sparse_softmax_cross_entropy", [np.zeros((2, 4)), np.array([3, 0], np.int32)], {},
+         [np.full((2, 4), 0.25), [log(4)] * 2]),
+        (
+            "sigmoid_binary_cross_entropy", [np.array([[0.0, 2.0], [1000.0, -1000.0]]), np.array([[1.0, 0.0]] * 2)], {},
+            [[[0.5, 1 / (1 + exp(-2))], [1.0, 0.0]], [(log(2) + 2 + log(1 + exp(-2))) / 2, 0.0]],
+        ),
+        ("loss_scale", [None, np.zeros(4)], {}, [[0.25] * 4]),
+        ("loss_scale", [np.array([0.0, 1.0, 2.0, 3.0]), np.zeros(4)], {}, [[0.0, 0.25, 0.5, 0.75]]),
+        ("spread", [np.array([1.0, 2.0]), np.zeros((2, 3))], {}, [[[1.0] * 3, [2.0] * 3]]),
+        ("add_rows", [np.array([1.0, 2.0, 3.0]), np.array([1.0, 0.0, 0.5])], {}, [2.5]),
+        ("add_rows", [np.array([1.0, 2.0, 3.0]), None], {}, [6.0]),
+        ("add_rows", [np.zeros(0), None], {}, [0.0]),
+        ("binary_matches", [P, np.round(P)], {"threshold": 0.5}, [[1.0, 1.0]]),
+        ("binary_matches", [P, np.ones((2, 3))], {"threshold": 0.5}, [[0.0, 1 / 3]]),
+        ("categorical_matches", [P, T], {}, [[0.0, 0.0]]),
+        ("categorical_matches", [P, P[:, ::-1]], {}, [[0.0, 1.0]]),
+        ("sparse_matches", [np.array([[1.0, 1.0], [0.0, np.nan]]), np.array([0, 1], np.int32)], {}, [[1.0, 1.0]]),
+        ("relu", [np.array([-1.0, 2.0, -np.inf, np.inf])], {}, [[0.0, 2.0, 0.0, np.inf]]),
+        ("general_relu", [np.array([-np.inf, -1.0, 0.5, 1.0, 9.0])],
+         {"negative_slope": 0.0, "max_value": 6.0, "threshold": 0.5}, [[0.0, 0.0, 0.0, 1.0, 6.0]]),
+        ("general_relu", [np.array([-1.0, 0.5, 1.0])],
+         {"negative_slope": 0.5, "max_value": np.inf, "threshold": 0.5}, [[-0.75, 0.0, 1.0]]),
+        ("tanh", [np.array([0.5, -np.inf])], {}, [[tanh(0.5), -1.0]]),
+        ("sigmoid", [np.array([0.0, 1.0, -1000.0, np.inf])], {}, [[0.5, 1 / (1 + exp(-1)), 0.0, 1.0]]),
+        ("scale_shift", [np.array([0.0, 255.0])], {"scale": 1 / 255, "offset": -0.5}, [[-0.5, 0.5]]),
+        ("bias_grad", [P], {}, [[0.3, 0.9, 0.6]]),
+        ("gather", [np.array([[1, 2], [3, 4], [5, 6]], np.uint8)], {}, [[[5.0, 6.0], [1.0, 2.0], [5.0, 6.0]]]),
+        ("gather_int", [np.array([[1.9], [3.0], [-5.9]])], {}, [[[-5], [1], [-5]]]),
+    ],
+)  # fmt: skip
+def test_values_by_hand(name: str, inputs: list[Array], attributes: dict[str, float], outputs: list[Any]) -> None:
+    found = run(name, *inputs, **attributes)
+    assert len(found) == len(outputs)
+    for got, want in zip(found, outputs, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
+
+
+def test_optimizers_by_hand() -> None:
+    """Each op's formula, on numbers; the rate is 0.1."""
+
+    def after(name: str, *state: float, g: float, **attributes: float) -> list[float]:
+        arrays = [np.array([s]) for s in state]
+        get(name).body(*arrays, *arrays, np.array([g]), step=STEP, **attributes)
+        return [float(a[0]) for a in arrays]
+
+    assert after("sgd", 1.0, g=2.0) == pytest.approx([0.8])
+    assert after("sgd_momentum", 1.0, 0.5, g=2.0, momentum=0.9, nesterov=0.0) == pytest.approx([1.25, 0.25])
+    assert after("sgd_momentum", 1.0, 0.5, g=2.0, momentum=0.9, nesterov=1.0) == pytest.approx([1.025, 0.25])
+    m, v = 0.1 * 2.0 + 0.9 * 0.5, 0.001 * 4.0 + 0.999 * 0.25
+    want = [1 - 0.1 * m / (v**0.5 + 1e-7), m, v]
+    assert after("adam", 1.0, 0.5, 0.25, g=2.0, beta_1=0.9, beta_2=0.999, epsilon=1e-7) == pytest.approx(want)
+
+
+def test_clipped_probabilities_have_no_gradient() -> None:
+    """Where a loss clips, it is flat; a NaN is not hidden by that."""
+    p, ones = np.array([[0.0, 1.0, np.nan, 0.5]]), np.ones((1, 4))
+    (dp,) = run("binary_cross_entropy_grad", p, ones, np.array([1.0]))
+    np.testing.assert_array_equal(dp, [[0.0, 0.0, np.nan, -0.5]])
+    for name, target in [("cross_entropy", np.array([[1.0, 0.0]])), ("sparse_cross_entropy", np.array([0], np.int32))]:
+        (dp,) = run(f"{name}_grad", np.array([[0.0, 2.0]]), target, np.array([1.0]))
+        np.testing.assert_array_equal(dp, [[0.0, 0.0]])
+
+
+def test_every_op_has_a_definition_that_says_what_it_does() -> None:
+    for op in OPS.values():
+        assert op.body.__doc__, op.name
