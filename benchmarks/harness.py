@@ -154,6 +154,12 @@ class Worker:
         self._process.start()
         theirs.close()
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        assert self._process.pid is not None
+        return self._process.pid
+
     def ask(self, method: str, *arguments: Any) -> Any:
         """What the side's method returns."""
         self._pipe.send((method, arguments))

@@ -46,9 +46,9 @@ def table(measurements: Iterable[Measurement]) -> str:
     peaks = [m.peak for m in measurements]
     lines += [
         "",
-        "µs of a step (fit) or a call (kernel): the best run, and the median in brackets. GFLOP/s: the operations of the",
-        f"matrix products over the best time of {first}. Peak: multiply-adds in registers, measured between the runs,",
-        f"{min(peaks):.1f} to {max(peaks):.1f} GFLOP/s. Before the timing, all sides computed the same to "
+        "µs of a step (fit) or a call (kernel): the best run, and the median in brackets. GFLOP/s: the operations of",
+        f"the matrix products over the best time of {first}. Peak: multiply-adds in registers, measured between the",
+        f"runs, {min(peaks):.1f} to {max(peaks):.1f} GFLOP/s. Before the timing, all sides computed the same to "
         f"{max(m.error for m in measurements):.1g} or better.",
     ]
     return "\n".join(lines)

@@ -55,13 +55,13 @@ class Builder:
 
     def parameter(self, variable: Variable) -> Buffer:
         """The buffer of a variable: ``parameter`` where training changes it, else ``frozen``."""
-        if variable.path not in self.buffers:
+        if variable.key not in self.buffers:
             kind = "parameter" if variable.trainable else "frozen"
-            self.buffers[variable.path] = Buffer(variable.path, kind, variable.shape)
-            self.variables[variable.path] = variable
-        elif self.variables[variable.path] is not variable:
-            raise ValueError(f"Two different variables are called {variable.path!r}. Give the layers unique names.")
-        return self.buffers[variable.path]
+            self.buffers[variable.key] = Buffer(variable.key, kind, variable.shape)
+            self.variables[variable.key] = variable
+        elif self.variables[variable.key] is not variable:
+            raise ValueError(f"Two different variables are called {variable.key!r}. Give the layers unique names.")
+        return self.buffers[variable.key]
 
     def emit(self, op: str, *inputs: Buffer | None, **attributes: float) -> tuple[Buffer, ...]:
         """Append ``op`` with fresh outputs in the workspace, and return them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nncore import console
+from nncore.arguments import count, finite
 from nncore.errors import unknown_name
 from nncore.progress import Progbar
 
@@ -184,6 +184,12 @@ class CallbackList(Callback):
             if isinstance(callback, ProgbarLogger):
                 callback.progress(steps_done, logs)
 
+    def break_off(self) -> None:
+        """End the progress bar's line where it is, so that an error or Ctrl-C is reported on a line of its own."""
+        for callback in self.callbacks:
+            if isinstance(callback, ProgbarLogger):
+                callback.break_off()
+
     def _call(self, hook: str, *where: int, logs: Mapping[str, Any] | None) -> None:
         values = plain_logs(logs)
         for callback in self.callbacks:
@@ -321,14 +327,18 @@ class ProgbarLogger(Callback):
         if self.verbose == 1:
             self._bar.update(steps_done, _shown(logs), finalize=False)
 
+    def break_off(self) -> None:
+        """Forget the loop at work, and end the line of its bar."""
+        self._in_fit = self._validating = False
+        if self._bar is not None:
+            self._bar.leave()
+            self._bar = None
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._in_fit = True
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        self._in_fit = self._validating = False
-        if self._bar is not None:  # the epoch was broken off
-            self._bar.leave()
-            self._bar = None
+        self.break_off()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         if self.verbose and self.epochs > 1:
@@ -437,8 +447,7 @@ class TerminateOnNaN(Callback):
 class EarlyStopping(Callback):
     """Stops training when a monitored value has stopped improving.
 
-    A value improves if it is better than the best so far by more than ``min_delta``. NaN never improves, and any number
-    improves on NaN.
+    A value improves if it is better than the best so far by more than ``min_delta``; NaN never does.
 
     Args:
         monitor: A name in the logs.
@@ -476,12 +485,12 @@ class EarlyStopping(Callback):
             raise unknown_name("EarlyStopping mode", mode, ("auto", "min", "max"))
         self.monitor = monitor
         self.mode = mode
-        self.min_delta = abs(min_delta)
-        self.patience = _count("patience", patience)
+        self.min_delta = abs(finite("EarlyStopping", "min_delta", min_delta))
+        self.patience = count("EarlyStopping", "patience", patience)
         self.verbose = verbose
         self.baseline = baseline
         self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = _count("start_from_epoch", start_from_epoch)
+        self.start_from_epoch = count("EarlyStopping", "start_from_epoch", start_from_epoch)
         self._sign = 1
         self._forget()
 
@@ -557,10 +566,3 @@ class EarlyStopping(Callback):
             f"EarlyStopping: whether {self.monitor!r} gets better up or down is not known. "
             "Pass mode='max' where larger is better, mode='min' where smaller is."
         )
-
-
-def _count(argument: str, value: Any) -> int:
-    count = operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else -1
-    if count < 0:
-        raise ValueError(f"EarlyStopping: {argument} must be a non-negative integer. Received: {argument}={value!r}.")
-    return count

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import unicodedata
 
 _ASCII = str.maketrans(
     {
@@ -24,7 +22,8 @@ def write(text: str) -> None:
         return
     try:
         stream.write(encodable(text))
-        stream.flush()
+        if hasattr(stream, "flush"):
+            stream.flush()
     except BrokenPipeError:  # the reader has gone: training goes on without it
         pass
 
@@ -42,7 +41,7 @@ def encodable(text: str) -> str:
 def is_terminal() -> bool:
     """Whether ``sys.stdout`` is a terminal."""
     stream = sys.stdout
-    return stream is not None and not getattr(stream, "closed", False) and bool(stream.isatty())
+    return not getattr(stream, "closed", False) and hasattr(stream, "isatty") and stream.isatty()
 
 
 def is_notebook() -> bool:
@@ -52,6 +51,8 @@ def is_notebook() -> bool:
 
 def columns() -> int:
     """Columns of the terminal; 80 where there is none."""
+    import shutil  # takes longer to load than the rest of this module, and is seldom needed
+
     return shutil.get_terminal_size().columns
 
 
@@ -59,10 +60,6 @@ def width(text: str) -> int:
     """Columns that ``text`` takes: East Asian wide characters take two, combining marks none."""
     if text.isascii():
         return len(text)
-    return sum(_width(c) for c in text)
+    from unicodedata import combining, east_asian_width
 
-
-def _width(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)

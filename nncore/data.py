@@ -50,12 +50,12 @@ def as_array(name: str, value: Any) -> Array:
         array = np.asarray(value)
     except ValueError as error:
         raise DataError(f"{name} must be an array of numbers with rows of one length. {error}") from None
+    if array.ndim == 0:
+        raise DataError(f"{name} must be an array with one row a sample. Received: {value!r:.60}.")
     if array.dtype.kind == "O":
         array = _from_objects(name, array)
     if array.dtype.kind not in "fiub":
         raise DataError(f"{name} must hold real numbers. Received: dtype {array.dtype}.")
-    if array.ndim == 0:
-        raise DataError(f"{name} must have one row a sample. Received: a single number, {array}.")
     if array.size == 0:
         raise DataError(f"{name} must not be empty. Received: shape {array.shape}.")
     if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from nncore.arguments import at_least_zero, count, finite
 from nncore.errors import unknown_name
 from nncore.names import snake_case
-from nncore.random import check_seed, draw_seed
+from nncore.random import draw_seed
 
 Array = np.ndarray[Any, Any]
 T = TypeVar("T", bound="Initializer")
@@ -88,7 +89,7 @@ class Identity(Initializer):
     """The identity matrix times ``gain``; for two-dimensional shapes only."""
 
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain = _number(self, "gain", gain)
+        self.gain = finite(type(self).__name__, "gain", gain)
 
     def __call__(self, shape: Any, dtype: Any = None) -> Array:
         dims = _shape(self, shape)
@@ -104,7 +105,7 @@ class _Random(Initializer):
     """Base of the random ones: ``_draw`` makes float64 values, so every dtype rounds the same numbers."""
 
     def __init__(self, seed: int | None = None) -> None:
-        self._seed_argument = None if seed is None else check_seed(type(self).__name__, seed)
+        self._seed_argument = None if seed is None else count(type(self).__name__, "seed", seed)
         self.seed = draw_seed() if self._seed_argument is None else self._seed_argument
 
     def __call__(self, shape: Any, dtype: Any = None) -> Array:
@@ -126,8 +127,8 @@ class RandomNormal(_Random):
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
-        self.mean = _number(self, "mean", mean)
-        self.stddev = _number(self, "stddev", stddev, minimum=0)
+        self.mean = finite(type(self).__name__, "mean", mean)
+        self.stddev = at_least_zero(type(self).__name__, "stddev", stddev)
 
     def _draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         return self.mean + self.stddev * rng.standard_normal(shape)
@@ -151,8 +152,8 @@ class RandomUniform(_Random):
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
-        self.minval = _number(self, "minval", minval)
-        self.maxval = _number(self, "maxval", maxval)
+        self.minval = finite(type(self).__name__, "minval", minval)
+        self.maxval = finite(type(self).__name__, "maxval", maxval)
         if self.minval > self.maxval:
             raise ValueError(
                 f"RandomUniform: minval must not exceed maxval. Received: minval={minval!r}, maxval={maxval!r}."
@@ -193,7 +194,7 @@ class VarianceScaling(_Random):
         output_axes: Iterable[int] | None = None,
     ) -> None:
         super().__init__(seed)
-        self.scale = _number(self, "scale", scale)
+        self.scale = finite(type(self).__name__, "scale", scale)
         if self.scale <= 0:
             raise ValueError(f"{type(self).__name__}: scale must be positive. Received: scale={scale!r}.")
         if mode not in ("fan_in", "fan_out", "fan_avg"):
@@ -308,7 +309,7 @@ class Orthogonal(_Random):
 
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
         super().__init__(seed)
-        self.gain = _number(self, "gain", gain)
+        self.gain = finite(type(self).__name__, "gain", gain)
 
     def _draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         if len(shape) < 2:
@@ -498,17 +499,6 @@ def _shape(owner: Initializer, shape: Any) -> tuple[int, ...]:
 
 def _dtype(dtype: Any) -> np.dtype[Any]:
     return np.dtype(np.float32 if dtype is None else dtype)
-
-
-def _number(owner: Initializer, argument: str, value: Any, minimum: float = -math.inf) -> float:
-    """``value``, if it is a finite number of at least ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise ValueError(f"{type(owner).__name__}: {argument} must be a number. Received: {argument}={value!r}.")
-    number = value.item() if isinstance(value, np.generic) else value
-    if not math.isfinite(number) or number < minimum:
-        wanted = "finite" if minimum == -math.inf else f"finite and at least {minimum:g}"
-        raise ValueError(f"{type(owner).__name__}: {argument} must be {wanted}. Received: {argument}={value!r}.")
-    return number
 
 
 def _axes(owner: Initializer, argument: str, axes: Iterable[int] | None) -> list[int] | None:

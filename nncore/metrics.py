@@ -30,11 +30,11 @@ class Metric:
     Attributes:
         target: What ``y`` holds: ``"same"``, values in the shape of the predictions, or ``"labels"``, one integer
             a row.
-        better: ``"max"`` or ``"min"``: which way is better.
+        better: ``"max"`` or ``"min"``: which way is better; ``None``: not known.
     """
 
     target = "same"
-    better = "min"
+    better: str | None = None
 
     def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
         float32_name(type(self).__name__, dtype)
@@ -163,6 +163,8 @@ class SparseCategoricalAccuracy(_OpMetric):
 
 class _LossMetric(Metric):
     """The mean of a loss over rows."""
+
+    better = "min"
 
     def __init__(self, loss: losses.Loss, name: str | None, dtype: str | None) -> None:
         super().__init__(name or loss.name, dtype)

@@ -126,6 +126,9 @@ class Sequential:
         shape: Shape = (None, *(self._input.declared_input_shape or ()))
         for layer in self._layers:
             shape = layer.build_for(shape)
+            for variable in layer.weights:
+                if variable.path == variable.key:
+                    variable.path = f"{self.name}/{variable.key}"
         if not self._trainable:
             self.trainable = False
 
@@ -389,12 +392,14 @@ class Sequential:
         """
         trainer = self._compiled("fit")
         size = _batch_size("fit", "batch_size", batch_size)
-        validation_size = _batch_size("fit", "validation_batch_size", validation_batch_size or size)
+        validation_size = size
+        if validation_batch_size is not None:
+            validation_size = _batch_size("fit", "validation_batch_size", validation_batch_size)
         first, last = count("fit", "initial_epoch", initial_epoch), count("fit", "epochs", epochs)
         _check_verbose("fit", verbose)
         if steps_per_epoch is not None or validation_steps is not None:
             raise ValueError("fit: steps_per_epoch and validation_steps must be None: an epoch is all rows once.")
-        if shuffle not in (True, False, "batch"):
+        if not isinstance(shuffle, bool | np.bool_) and not (isinstance(shuffle, str) and shuffle == "batch"):
             raise ValueError(f"fit: shuffle must be True, False or 'batch'. Received: shuffle={shuffle!r}.")
         _check_frequency(validation_freq)
         share = fraction("fit", "validation_split", validation_split, below_one=True)

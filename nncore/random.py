@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import threading
+
+from nncore.arguments import count
 
 _MASK = 2**64 - 1
 _STRIDE = 0x9E3779B97F4A7C15  # 2⁶⁴ / golden ratio, odd: the counter visits all 2⁶⁴ states
@@ -20,7 +21,7 @@ def set_seed(seed: int) -> None:
         ValueError: for anything else.
     """
     global _state
-    state = check_seed("set_seed", seed)
+    state = count("set_seed", "seed", seed)
     words = [state >> shift & _MASK for shift in range(0, max(state.bit_length(), 1), 64)]
     mixed = 0
     for word in words:  # a seed of more than 64 bits counts in full
@@ -41,14 +42,6 @@ def draw_seed() -> int:
             return int.from_bytes(os.urandom(8), "little") >> 1
         _state = _state + _STRIDE & _MASK
         return _mix(_state) >> 1
-
-
-def check_seed(owner: str, seed: object) -> int:
-    """``seed`` as an int, if it is a non-negative integer (NumPy's are taken too); ``owner`` is named in the error."""
-    value = operator.index(seed) if hasattr(seed, "__index__") and not isinstance(seed, bool) else -1
-    if value < 0:
-        raise ValueError(f"{owner}: seed must be a non-negative integer. Received: seed={seed!r}.")
-    return value
 
 
 def _mix(z: int) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -115,8 +116,16 @@ class Machine:
             executable.run(memory, epoch, 0, steps)
             return out
         memory.workspace = executable.workspace()
+        with _line_ended(callbacks):
+            self._predict_with(callbacks, executable, memory, epoch, steps, out)
+        return out
+
+    def _predict_with(
+        self, callbacks: CallbackList, executable: Executable, memory: Memory, epoch: Epoch, steps: int, out: Array
+    ) -> None:
         callbacks.on_predict_begin()
         if callbacks.has_predict_batch_hooks:
+            batch = executable.plan.batch
             for i in range(steps):
                 callbacks.on_predict_batch_begin(i)
                 executable.run(memory, epoch, i, i + 1)
@@ -126,7 +135,6 @@ class Machine:
             executable.run(memory, epoch, 0, steps, callbacks.progress)
             callbacks.progress(steps)
         callbacks.on_predict_end()
-        return out
 
 
 class Trainer:
@@ -177,6 +185,7 @@ class Trainer:
             check_finite(f"{prefix}sample_weight", weight)
         if class_weight is not None:
             weight = self._class_weights(ys, class_weight, machine)
+        self.resolve_metrics((None, *ys.shape[1:]), machine)
         return Data(xs, ys, weight)
 
     def _fit_targets(self, name: str, y: Array, machine: Machine) -> Array:
@@ -320,18 +329,19 @@ class Trainer:
         seed = random.draw_seed()
         generator = np.random.Generator(np.random.PCG64(seed))
         logs: Logs = {}
-        callbacks.on_train_begin()
-        for number in range(initial_epoch, epochs):
-            callbacks.on_epoch_begin(number)
-            epoch = Epoch(len(data), _order(generator, len(data), shuffle, executable.plan.batch), seed=seed)
-            logs = self._run_epoch(machine, executable, memory, epoch, resolved, callbacks, stopped)
-            if validation is not None and _due(number, validation_freq):
-                scores = self.evaluate(machine, validation, validation_batch, callbacks)
-                logs |= {f"val_{name}": value for name, value in scores.items()}
-            callbacks.on_epoch_end(number, logs)
-            if stopped():
-                break
-        callbacks.on_train_end(logs)
+        with _line_ended(callbacks):
+            callbacks.on_train_begin()
+            for number in range(initial_epoch, epochs):
+                callbacks.on_epoch_begin(number)
+                epoch = Epoch(len(data), _order(generator, len(data), shuffle, executable.plan.batch), seed=seed)
+                logs = self._run_epoch(machine, executable, memory, epoch, resolved, callbacks, stopped)
+                if validation is not None and _due(number, validation_freq):
+                    scores = self._evaluate(machine, validation, validation_batch, callbacks)
+                    logs |= {f"val_{name}": value for name, value in scores.items()}
+                callbacks.on_epoch_end(number, logs)
+                if stopped():
+                    break
+            callbacks.on_train_end(logs)
 
     def _run_epoch(
         self, machine: Machine, executable: Executable, memory: Memory, epoch: Epoch, resolved: Sequence[Metric],
@@ -368,6 +378,10 @@ class Trainer:
 
     def evaluate(self, machine: Machine, data: Data, batch: int, callbacks: CallbackList) -> Logs:
         """Loss and metrics of the data, in the order of ``compile``."""
+        with _line_ended(callbacks):
+            return self._evaluate(machine, data, batch, callbacks)
+
+    def _evaluate(self, machine: Machine, data: Data, batch: int, callbacks: CallbackList) -> Logs:
         executable, resolved = self._executable(machine, "evaluate", data, min(batch, len(data)))
         memory = self._memory(machine, data)
         memory.workspace = executable.workspace()
@@ -409,6 +423,16 @@ class Trainer:
         memory = self._memory(machine, data)
         executable.run(memory, Epoch(len(data)), 0, 1)
         return self._logs(machine, memory, resolved, len(data))
+
+
+@contextmanager
+def _line_ended(callbacks: CallbackList) -> Iterator[None]:
+    """Whatever ends the loop inside before its time, an error or Ctrl-C, finds the cursor at the start of a line."""
+    try:
+        yield
+    except BaseException:
+        callbacks.break_off()
+        raise
 
 
 def _order(generator: np.random.Generator, count: int, shuffle: Any, batch: int) -> Array | None:

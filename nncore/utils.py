@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from nncore import random as seeds
+from nncore.arguments import count, is_integer, is_number, positive_int
 from nncore.errors import unknown_name
 from nncore.progress import Progbar
 
@@ -29,7 +28,7 @@ def set_random_seed(seed: int) -> None:
     """
     import random
 
-    value = seeds.check_seed("set_random_seed", seed)
+    value = count("set_random_seed", "seed", seed)
     if value >= 2**32:
         raise ValueError(f"set_random_seed: seed must be below 2**32. Received: seed={seed!r}.")
     random.seed(value)
@@ -63,7 +62,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
             raise ValueError("to_categorical: without labels their number of classes is not known. Give num_classes.")
         _refuse(labels, (labels < 0) | (labels == np.inf), "to_categorical: labels must be integers from 0 on")
         num_classes = int(labels.max()) + 1
-    classes = _count("to_categorical", "num_classes", num_classes, least=1)
+    classes = positive_int("to_categorical", "num_classes", num_classes)
     outside = (labels < 0) | (labels >= classes)
     _refuse(labels, outside, f"to_categorical: labels must be in [0, {classes}) for num_classes={classes}")
     result = np.zeros((labels.size, classes))
@@ -90,12 +89,11 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
     if array.dtype.kind not in "biuf":
         raise ValueError(f"normalize: x must hold real numbers. Received: dtype {array.dtype}.")
     values = array if array.dtype.kind == "f" else array.astype(np.float64)
-    if isinstance(order, bool) or not isinstance(order, int | float | np.number) or not order > 0:
+    if not is_number(order) or not order > 0:
         raise ValueError(f"normalize: order must be a positive number. Received: order={order!r}.")
-    number = operator.index(axis) if hasattr(axis, "__index__") else values.ndim
-    if not -values.ndim <= number < values.ndim:
+    if not is_integer(axis) or not -values.ndim <= axis < values.ndim:
         raise ValueError(f"normalize: axis must be an axis of x, which has {values.ndim}. Received: axis={axis!r}.")
-    norms = np.linalg.norm(values, ord=order, axis=number, keepdims=True)
+    norms = np.linalg.norm(values, ord=order, axis=axis, keepdims=True)
     return values / np.where(norms == 0, values.dtype.type(1), norms)
 
 
@@ -127,7 +125,7 @@ def pad_sequences(
         if given not in ("pre", "post"):
             raise unknown_name(f"{argument} of pad_sequences", given, ("pre", "post"))
     rows = _rows(sequences)
-    length = max(map(len, rows), default=0) if maxlen is None else _count("pad_sequences", "maxlen", maxlen, least=0)
+    length = max(map(len, rows), default=0) if maxlen is None else count("pad_sequences", "maxlen", maxlen)
     kind = np.dtype(dtype)
     if isinstance(value, str) and kind.kind not in "OUS":
         raise ValueError(f"pad_sequences: value={value!r} does not fit dtype={kind.name!r}. Give dtype=object.")
@@ -169,13 +167,3 @@ def _refuse(labels: Array, bad: Any, requirement: str) -> None:
     index = tuple(int(i) for i in found[0])
     place = "" if not index else f" at index {index[0] if len(index) == 1 else index}"
     raise ValueError(f"{requirement}. Received: {labels[index]}{place}.")
-
-
-def _count(owner: str, argument: str, value: Any, least: int) -> int:
-    """``value`` as an int, if it is an integer of at least ``least``."""
-    integral = hasattr(value, "__index__") and not isinstance(value, bool)
-    number = operator.index(value) if integral else -math.inf
-    if number < least:
-        wanted = "a positive integer" if least == 1 else "a non-negative integer"
-        raise ValueError(f"{owner}: {argument} must be {wanted}. Received: {argument}={value!r}.")
-    return int(number)

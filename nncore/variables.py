@@ -21,7 +21,7 @@ class Variable(NDArrayOperatorsMixin):
     Attributes:
         value: The values, as a NumPy array that is written in place. Read it anew each time: a model that adopts the
             variable moves it into a vector of its own.
-        path: ``"layer/name"`` inside a layer, else the name.
+        path: ``"model/layer/name"`` inside a model, ``"layer/name"`` inside a layer, else the name.
     """
 
     moves = 0
@@ -34,6 +34,11 @@ class Variable(NDArrayOperatorsMixin):
         self.name = name
         self.path = name
         self.trainable = trainable
+
+    @property
+    def key(self) -> str:
+        """``"layer/name"``: what programs call it, unique inside a model."""
+        return "/".join(self.path.split("/")[-2:])
 
     @property
     def shape(self) -> tuple[int, ...]:

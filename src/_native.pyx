@@ -27,6 +27,7 @@ cdef extern from "nncore.h" nogil:
     ctypedef struct nn_step:
         const int64_t *rows
         int64_t first
+        int64_t ahead
         uint64_t number
         uint64_t seed
         const double *rates

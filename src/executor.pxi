@@ -84,7 +84,8 @@ cdef struct Run:
     uint64_t step
     int64_t batch, row_count, first, last, at
     nn_step now
-    bint stop
+    bint stop  # part 0's wish
+    bint verdict[2]  # what it was at the last two meetings: see meet()
     double breath, work
     int64_t *done
     Template *templates
@@ -424,6 +425,7 @@ cdef void run_share(void *context, int part, int parts) noexcept nogil:
     """Share ``part`` of a run: every batch, every instruction; part 0 sets each batch up."""
     cdef Run *run = <Run *> context
     cdef nn_float_mode mode = nn_flush_denormals()
+    cdef int64_t meetings = 0
     if part == 0:
         run.caller = mode
         bind(run, run.full, min(run.batch, run.row_count))
@@ -431,10 +433,9 @@ cdef void run_share(void *context, int part, int parts) noexcept nogil:
     while True:
         if part == 0:
             begin_batch(run)
-        nn_barrier(parts)
-        if run.stop:
+        if meet(run, &meetings, part, parts):
             break
-        run_batch(run, part, parts)
+        run_batch(run, &meetings, part, parts)
         if part == 0 and not run.stop:
             end_batch(run)
     nn_restore_denormals(mode)
@@ -456,11 +457,26 @@ cdef void begin_batch(Run *run) noexcept nogil:
         point(run, run.full, start)
     run.now.rows = run.rows + start if run.rows != NULL else NULL
     run.now.first = start
+    run.now.ahead = min(run.row_count, run.last * run.batch) - start - size
     run.now.number = run.step + run.at
     run.now.rates = run.rates + (run.at - run.first) * run.rates_stride if run.rates != NULL else NULL
 
 
-cdef void run_batch(Run *run, int part, int parts) noexcept nogil:
+cdef bint meet(Run *run, int64_t *meetings, int part, int parts) noexcept nogil:
+    """Wait for the others; whether part 0 wanted to stop when it came, which is the same answer for all of them.
+
+    Part 0 may change its mind again before a slow thread has read the answer: it then writes the other of two places,
+    and cannot come back to this one before the slow thread has been at the meeting between.
+    """
+    cdef int place = <int> (meetings[0] & 1)
+    meetings[0] += 1
+    if part == 0:
+        run.verdict[place] = run.stop
+    nn_barrier(parts)
+    return run.verdict[place]
+
+
+cdef void run_batch(Run *run, int64_t *meetings, int part, int parts) noexcept nogil:
     """All instructions of a batch. Small ones are part 0's alone; barriers keep their order."""
     cdef bint alone = False  # whether part 0 has run instructions since the last barrier
     cdef int i
@@ -468,16 +484,13 @@ cdef void run_batch(Run *run, int part, int parts) noexcept nogil:
     for i in range(run.count):
         bound = &run.bound[i]
         if parts > 1 and bound.cost >= SHARED_WORK:
-            if alone:
-                nn_barrier(parts)
-                if run.stop:
-                    return
-                alone = False
+            if alone and meet(run, meetings, part, parts):
+                return
+            alone = False
             bound.kernel(&bound.instr, &run.now, part, parts)
             if part == 0:
                 count_work(run, i, bound.cost / parts)
-            nn_barrier(parts)
-            if run.stop:
+            if meet(run, meetings, part, parts):
                 return
         else:
             alone = True

@@ -106,7 +106,7 @@ def call(str op, outputs, inputs, dtypes, sizes, dims, attributes=(), *, rows=No
         instr.dim[i] = dim
     for i, attribute in enumerate(attributes):
         instr.attribute[i] = attribute
-    step.first, step.number, step.seed = first, number, seed
+    step.first, step.ahead, step.number, step.seed = first, 0, number, seed
     step.rows, step.rates = NULL, NULL
     if rows is not None:
         view = hold(held, f"{op}: rows", rows, False)

@@ -156,7 +156,30 @@ INLINE vec_mask vec_mask_first(int n)
 }
 
 INLINE vec vec_load_first(const real *p, vec_mask m) { return _mm256_maskload_ps(p, m); }
-INLINE void vec_store_first(real *p, vec_mask m, vec v) { _mm256_maskstore_ps(p, m, v); }
+
+/* In pieces: a masked store is microcode on some processors. */
+INLINE void vec_store_first(real *p, vec_mask m, vec v)
+{
+    const unsigned lanes = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(m)) + 1; /* 2^n for n lanes */
+    __m128 rest = _mm256_castps256_ps128(v);
+    if (lanes > 0xFF) {
+        _mm256_storeu_ps(p, v);
+        return;
+    }
+    if (lanes & 0xF0) {
+        _mm_storeu_ps(p, rest);
+        rest = _mm256_extractf128_ps(v, 1);
+        p += 4;
+    }
+    if (lanes & 0xCC) {
+        _mm_storel_epi64((__m128i *)p, _mm_castps_si128(rest));
+        rest = _mm_movehl_ps(rest, rest);
+        p += 2;
+    }
+    if (lanes & 0xAA)
+        _mm_store_ss(p, rest);
+}
+
 INLINE vec vec_set1(real a) { return _mm256_set1_ps(a); }
 INLINE vec vec_zero(void) { return _mm256_setzero_ps(); }
 INLINE vec vec_add(vec a, vec b) { return _mm256_add_ps(a, b); }

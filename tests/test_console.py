@@ -89,6 +89,19 @@ def test_streams_without_encoding_take_everything(monkeypatch: pytest.MonkeyPatc
     assert out.getvalue() == "━"
 
 
+def test_an_object_that_only_writes_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Writer:
+        text = ""
+
+        def write(self, text: str) -> None:
+            self.text += text
+
+    monkeypatch.setattr(sys, "stdout", out := Writer())
+    console.write("━")
+    assert out.text == "━"
+    assert not console.is_terminal()
+
+
 def test_a_terminal_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not console.is_terminal()  # captured
     leader, follower = pty.openpty()

@@ -1,4 +1,4 @@
-"""What is shipped: the source archive, the modules of the wheel, the version, and what importing nncore brings along."""
+"""What is shipped: the source archive, the modules of the wheel, the version; and what an import brings along."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_wheel_holds_every_module_and_the_data_and_no_module_that_is_gone(ch
     gone = checkout / "build/lib/nncore/gone.py"
     gone.parent.mkdir(parents=True)
     gone.write_text("a module of an older build\n")
-    python(checkout, "setup.py", "-q", "build", "--build-lib", "build/lib", "build_py")
+    python(checkout, "setup.py", "-q", "build_py", "--build-lib", "build/lib")
     built = {path.relative_to(checkout / "build/lib").as_posix() for path in (checkout / "build/lib").rglob("*.*")}
     assert built == {name for name in sources(ROOT) if name.startswith("nncore/")}
     assert {"nncore/py.typed", "nncore/datasets/digits.npz", "nncore/datasets/digits.md"} <= built

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from nncore import cli
+from nncore.backend import clear_session
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,6 +65,7 @@ def run(language: str, code: str, names: dict[str, Any]) -> str:
                     assert cli.main(arguments) == 0
                 else:
                     assert command.strip().startswith(SETS_UP), command
+            clear_session()  # a command is a process of its own
     return out.getvalue()
 
 

@@ -165,8 +165,8 @@ def test_pad_sequences_of_other_types() -> None:
         ([[[1, 2]], [[3, 4, 5]]], {}, r"one shape, here \(2,\)\. Received: items of shape \(3,\) in sequence 1\."),
         ([[1]], {"padding": "left"}, "Unknown padding of pad_sequences: 'left'"),
         ([[1]], {"truncating": "prev"}, r"Unknown truncating of pad_sequences: 'prev'\. Did you mean 'pre'\?"),
-        ([[1]], {"maxlen": -1}, r"maxlen must be a non-negative integer\. Received: maxlen=-1\."),
-        ([[1]], {"maxlen": 2.0}, "maxlen must be a non-negative integer"),
+        ([[1]], {"maxlen": -1}, r"maxlen must be an integer of at least 0\. Received: maxlen=-1\."),
+        ([[1]], {"maxlen": 2.0}, "maxlen must be an integer of at least 0"),
         ([["a"]], {"value": "x"}, r"value='x' does not fit dtype='int32'\. Give dtype=object\."),
     ],
 )

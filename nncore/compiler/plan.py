@@ -41,7 +41,7 @@ class FlatVectors:
         sizes = {"parameter": 0, "frozen": 0}
         for variable in variables:
             kind = "parameter" if variable.trainable else "frozen"
-            self.offsets[variable.path] = sizes[kind]
+            self.offsets[variable.key] = sizes[kind]
             sizes[kind] += aligned(variable.size)
         self.parameter, self.frozen = (empty(sizes[kind], np.float32) for kind in ("parameter", "frozen"))
         self.gradient = empty(sizes["parameter"], np.float32)
@@ -54,7 +54,7 @@ class FlatVectors:
 
     def _view(self, variable: Variable) -> Array:
         vector = self.parameter if variable.trainable else self.frozen
-        offset = self.offsets[variable.path]
+        offset = self.offsets[variable.key]
         return vector[offset : offset + variable.size].reshape(variable.shape)
 
     def adopt(self) -> None:

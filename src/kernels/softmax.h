@@ -9,113 +9,163 @@
 
 typedef enum { NO_TARGET, DENSE_TARGET, LABEL_TARGET } target;
 
-/* What the loss of a row is made of: sum exp(z - max z), sum t and sum t (z - max z). */
+/* p[m,n] = softmax(z) of some rows, and loss[m] = log(total) weight - product where there are targets: t[m,n] or a label
+   a row. total is sum exp(z - max z), weight is sum t and product is sum t (z - max z). p may be z. */
 typedef struct {
-    real total, weight, product;
-} row_sums;
+    int64_t n;
+    real *p, *loss;
+    const real *z;
+    const void *targets;
+} softmax_task;
 
-/* p = softmax(z) of one row, and its sums against the targets t (DENSE_TARGET); p may be z. A narrow row, of at most
-   16 elements, stays in registers. */
-INLINE row_sums softmax_row(const int narrow, const target kind, const row *shape, real *p, const real *z,
-                            const real *t, int32_t label)
+INLINE vec loss_of(vec total, vec weight, vec product) { return vec_sub(vec_mul(vec_log(total), weight), product); }
+
+/* t (z - max z), 0 where t is 0 */
+INLINE vec product_term(vec t, vec shifted)
 {
-    vec held[WIDE], top[WIDE], sum[WIDE], weight[WIDE], product[WIDE];
-    row_sums sums = {.weight = 1};
-    wide_set(held, vec_zero());
+    return vec_select(vec_eq(t, vec_zero()), vec_zero(), vec_mul(t, shifted));
+}
+
+/* ---- Rows of at most 16 elements: LANES rows side by side, a row in each lane of 16 columns. */
+
+/* columns[j] lane r = from[r,j], r < rows, j < n; 0 elsewhere */
+INLINE void load_columns(vec columns[16], const real *from, int rows, int n)
+{
+    for (int first = 0; first < 16; first += LANES) {
+        const int left = n - first;
+        const vec_mask mask = vec_mask_first(left < 0 ? 0 : left < LANES ? left : LANES);
+        for (int r = 0; r < LANES; r++)
+            columns[first + r] = r < rows && left > 0 ? vec_load_first(from + r * n + first, mask) : vec_zero();
+        if (left > 0)
+            vec_transpose(columns + first);
+    }
+}
+
+/* The inverse; spoils the columns */
+INLINE void store_columns(real *to, int rows, int n, vec columns[16])
+{
+    for (int first = 0; first < n; first += LANES) {
+        const vec_mask mask = vec_mask_first(n - first < LANES ? n - first : LANES);
+        vec_transpose(columns + first);
+        for (int r = 0; r < rows; r++)
+            vec_store_first(to + r * n + first, mask, columns[first + r]);
+    }
+}
+
+/* The sum of 16 columns by the tree of wide_sum */
+INLINE vec sum_columns(const vec columns[16])
+{
+    vec s[8];
+    for (int j = 0; j < 8; j++)
+        s[j] = vec_add(columns[j], columns[j + 8]);
+    for (int half = 4; half > 0; half /= 2)
+        for (int j = 0; j < half; j++)
+            s[j] = vec_add(s[j], s[j + half]);
+    return s[0];
+}
+
+INLINE void softmax_narrow(const target kind, const softmax_task *task, int64_t first, int rows)
+{
+    const int n = (int)task->n;
+    vec e[16], t[16], top = vec_set1(-INFINITY), weight = vec_set1(1), product = vec_zero();
+    load_columns(e, task->z + first * n, rows, n);
+    for (int j = 0; j < n; j++)
+        top = vec_max(top, e[j]);
+    if (kind == LABEL_TARGET) {
+        const int32_t *label = (const int32_t *)task->targets + first;
+        real hit[LANES] = {0};
+        for (int r = 0; r < rows; r++)
+            hit[r] = task->z[(first + r) * n + label[r]];
+        product = vec_sub(vec_load(hit), top);
+    }
+    for (int j = 0; j < n; j++)
+        e[j] = vec_sub(e[j], top);
+    if (kind == DENSE_TARGET) {
+        load_columns(t, (const real *)task->targets + first * n, rows, n);
+        weight = sum_columns(t);
+        for (int j = 0; j < n; j++)
+            t[j] = product_term(t[j], e[j]);
+        product = sum_columns(t);
+    }
+    for (int j = 0; j < n; j++)
+        e[j] = vec_exp(e[j]);
+    const vec total = sum_columns(e);
+    if (kind != NO_TARGET)
+        vec_store_first(task->loss + first, vec_mask_first(rows), loss_of(total, weight, product));
+    for (int j = 0; j < n; j++)
+        e[j] = vec_div(e[j], total);
+    store_columns(task->p + first * n, rows, n, e);
+}
+
+/* ---- Wider rows, one after the other. */
+
+INLINE void softmax_wide(const target kind, const softmax_task *task, const row *shape, int64_t r)
+{
+    const real *z = task->z + r * task->n, *t = kind == DENSE_TARGET ? (const real *)task->targets + r * task->n : NULL;
+    real *p = task->p + r * task->n;
+    vec top[WIDE], sum[WIDE], weight[WIDE], product[WIDE];
     wide_set(top, vec_set1(-INFINITY));
     wide_set(sum, vec_zero());
     wide_set(weight, vec_zero());
     wide_set(product, vec_zero());
+    EACH_IN_ROW(*shape, top[w] = vec_max(top[w], KEEP(LOAD(z), vec_set1(-INFINITY))));
+    const vec max = vec_set1(wide_max(top));
+    const real hit = kind == LABEL_TARGET ? z[((const int32_t *)task->targets)[r]] : 0;
     EACH_IN_ROW(*shape, {
-        held[w] = LOAD(z);
-        top[w] = vec_max(top[w], KEEP(held[w], vec_set1(-INFINITY)));
-    });
-    const real highest = wide_max(top);
-    const vec max = vec_set1(highest);
-    if (kind == LABEL_TARGET)
-        sums.product = z[label] - highest;
-    EACH_IN_ROW(*shape, {
-        const vec shifted = vec_sub(narrow ? held[w] : LOAD(z), max), e = vec_exp(shifted);
+        const vec shifted = vec_sub(LOAD(z), max), e = vec_exp(shifted);
         sum[w] = vec_add(sum[w], KEEP(e, vec_zero()));
         if (kind == DENSE_TARGET) {
-            const vec v = LOAD(t), term = vec_mul(v, shifted);
-            weight[w] = vec_add(weight[w], v);
-            product[w] = vec_add(product[w], vec_select(vec_eq(v, vec_zero()), vec_zero(), term));
+            weight[w] = vec_add(weight[w], LOAD(t));
+            product[w] = vec_add(product[w], product_term(LOAD(t), shifted));
         }
-        held[w] = e;
-        if (!narrow)
-            STORE(p, e);
+        STORE(p, e);
     });
-    sums.total = wide_sum(sum);
-    if (kind == DENSE_TARGET) {
-        sums.weight = wide_sum(weight);
-        sums.product = wide_sum(product);
-    }
-    const vec total = vec_set1(sums.total);
-    EACH_IN_ROW(*shape, STORE(p, vec_div(narrow ? held[w] : LOAD(p), total)));
-    return sums;
+    const vec total = vec_set1(wide_sum(sum));
+    EACH_IN_ROW(*shape, STORE(p, vec_div(LOAD(p), total)));
+    if (kind == DENSE_TARGET)
+        task->loss[r] = vec_first(loss_of(total, vec_set1(wide_sum(weight)), vec_set1(wide_sum(product))));
+    if (kind == LABEL_TARGET)
+        task->loss[r] = vec_first(loss_of(total, vec_set1(1), vec_sub(vec_set1(hit), max)));
 }
 
-/* p[m,n] = softmax(z), and loss[m] = weight log(total) - product, LANES rows at a time */
-INLINE void softmax_rows(const int narrow, const target kind, const nn_range rows, int64_t n, real *p, real *loss,
-                         const real *z, const void *targets)
+INLINE void softmax_share(const target kind, softmax_task task, nn_range rows)
 {
-    const row shape = row_of(n);
-    for (int64_t first = rows.begin; first < rows.end; first += LANES) {
-        const int count = (int)(rows.end - first < LANES ? rows.end - first : LANES);
-        real total[LANES] = {0}, weight[LANES] = {0}, product[LANES] = {0};
-        for (int k = 0; k < count; k++) {
-            const int64_t r = first + k;
-            const real *t = kind == DENSE_TARGET ? (const real *)targets + r * n : NULL;
-            const int32_t label = kind == LABEL_TARGET ? ((const int32_t *)targets)[r] : 0;
-            const row_sums sums = softmax_row(narrow, kind, &shape, p + r * n, z + r * n, t, label);
-            total[k] = sums.total;
-            weight[k] = sums.weight;
-            product[k] = sums.product;
-        }
-        if (kind != NO_TARGET) {
-            const vec scaled = vec_mul(vec_load(weight), vec_log(vec_load(total)));
-            vec_store_first(loss + first, vec_mask_first(count), vec_sub(scaled, vec_load(product)));
-        }
-    }
+    const row shape = row_of(task.n);
+    if (task.n <= 16)
+        for (int64_t r = rows.begin; r < rows.end; r += LANES)
+            softmax_narrow(kind, &task, r, (int)(rows.end - r < LANES ? rows.end - r : LANES));
+    else
+        for (int64_t r = rows.begin; r < rows.end; r++)
+            softmax_wide(kind, &task, &shape, r);
 }
 
 /* p[m,n] = exp(z - max z) / sum exp(z - max z); p may be z */
 KERNEL(op_softmax)
 {
     (void)step;
-    const int64_t n = instr->dim[1];
-    const nn_range rows = nn_share(instr->dim[0], 1, part, parts);
-    if (n <= 16)
-        softmax_rows(1, NO_TARGET, rows, n, instr->operand[0], NULL, instr->operand[1], NULL);
-    else
-        softmax_rows(0, NO_TARGET, rows, n, instr->operand[0], NULL, instr->operand[1], NULL);
+    const softmax_task task = {.n = instr->dim[1], .p = instr->operand[0], .z = instr->operand[1]};
+    softmax_share(NO_TARGET, task, nn_share(instr->dim[0], 1, part, parts));
 }
 
-/* p[m,n] = softmax(z), loss[m] = sum_n t log sum exp(z - max z) - sum_n t (z - max z); p may be z */
+INLINE softmax_task loss_task(const nn_instr *instr)
+{
+    void *const *operand = instr->operand;
+    return (softmax_task){
+        .n = instr->dim[1], .p = operand[0], .loss = operand[1], .z = operand[2], .targets = operand[3]};
+}
+
+/* p[m,n] = softmax(z), loss[m] = log(sum exp(z - max z)) sum_n t - sum_n t (z - max z); p may be z */
 KERNEL(op_softmax_cross_entropy)
 {
     (void)step;
-    const int64_t n = instr->dim[1];
-    const nn_range rows = nn_share(instr->dim[0], 1, part, parts);
-    void *const *operand = instr->operand;
-    if (n <= 16)
-        softmax_rows(1, DENSE_TARGET, rows, n, operand[0], operand[1], operand[2], operand[3]);
-    else
-        softmax_rows(0, DENSE_TARGET, rows, n, operand[0], operand[1], operand[2], operand[3]);
+    softmax_share(DENSE_TARGET, loss_task(instr), nn_share(instr->dim[0], 1, part, parts));
 }
 
-/* p[m,n] = softmax(z), loss[m] = log sum exp(z - max z) - (z - max z)[label[m]]; p may be z */
+/* p[m,n] = softmax(z), loss[m] = log(sum exp(z - max z)) - (z - max z)[label[m]]; p may be z */
 KERNEL(op_sparse_softmax_cross_entropy)
 {
     (void)step;
-    const int64_t n = instr->dim[1];
-    const nn_range rows = nn_share(instr->dim[0], 1, part, parts);
-    void *const *operand = instr->operand;
-    if (n <= 16)
-        softmax_rows(1, LABEL_TARGET, rows, n, operand[0], operand[1], operand[2], operand[3]);
-    else
-        softmax_rows(0, LABEL_TARGET, rows, n, operand[0], operand[1], operand[2], operand[3]);
+    softmax_share(LABEL_TARGET, loss_task(instr), nn_share(instr->dim[0], 1, part, parts));
 }
 
 /* dz[m,n] = p (dp - sum_n dp p); dz may be dp or p */
