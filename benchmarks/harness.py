@@ -75,6 +75,11 @@ class Measurement:
         """How many times as long a side takes as the first one, best against best."""
         return self.timings[side].best / self.timings[SIDES[0]].best
 
+    def paired_ratio(self, side: str) -> float:
+        """The same turn by turn, the median: load that lasts longer than a turn hits both and cancels."""
+        pairs = zip(self.timings[side].seconds, self.timings[SIDES[0]].seconds, strict=True)
+        return statistics.median(other / first for other, first in pairs)
+
 
 # One side, in its process
 

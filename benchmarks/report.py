@@ -124,8 +124,8 @@ def loss(m: Measurement, floors: Floors) -> str | None:
 
 
 def _yardsticks(m: Measurement) -> dict[str, float]:
-    """The share of the core's peak, and for each other side how many times as long it takes."""
-    return {"peak": m.share, **{side: m.ratio(side) for side in SIDES[1:]}}
+    """The share of the core's peak, and for each other side how many times as long it takes in the same turn."""
+    return {"peak": m.share, **{side: m.paired_ratio(side) for side in SIDES[1:]}}
 
 
 def _all_floors() -> dict[str, Floors]:

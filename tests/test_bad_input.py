@@ -714,10 +714,20 @@ def test_a_refused_learning_rate_is_not_taken() -> None:
     assert optimizer.learning_rate == 0.5
 
 
-@pytest.mark.parametrize("make", [
-    lambda: SGD(1), lambda: SGD(np.float32(0.1)), lambda: SGD(0), lambda: SGD(0.1, momentum=1), lambda: Dense(np.int64(3)),
-    lambda: Dropout(0), lambda: Dropout(1), lambda: Rescaling(1), lambda: Dropout(np.float32(0.5)),
-])  # fmt: skip
+PLAIN: list[Callable[[], Any]] = [
+    lambda: SGD(1),
+    lambda: SGD(0),
+    lambda: SGD(np.float32(0.1), momentum=1),
+    lambda: Adam(np.float64(0.1), np.float32(0.5)),
+    lambda: Dense(np.int64(3)),
+    lambda: Dropout(0),
+    lambda: Dropout(np.float32(1)),
+    lambda: ReLU(np.float32(6), 0, np.int32(1)),
+    lambda: Rescaling(1, np.float32(2)),
+]
+
+
+@pytest.mark.parametrize("make", PLAIN)
 def test_plain_numbers_of_any_type_are_taken(make: Callable[[], Any]) -> None:
     make()
 

@@ -117,6 +117,7 @@ def test_sides_take_turns_and_the_best_counts() -> None:
     assert m.gflops == pytest.approx(EXAMPLE.flops / 2e-6 / 1e9)
     assert m.share == pytest.approx(m.gflops / 900)
     assert m.ratio("numpy") == pytest.approx(3.5)
+    assert m.paired_ratio("numpy") == pytest.approx(3)  # the median of 9/3, 8/2 and 7/4
 
 
 def measured(share: float, ratio: float) -> Measurement:

@@ -56,7 +56,8 @@ def test_the_readme_s_way() -> None:
     assert model.built
     model.add(Dense(units=10, activation="softmax"))
     assert [layer.name for layer in model.layers] == ["dense", "dense_1"]
-    assert [v.path for v in model.weights] == ["dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"]
+    names = ["dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"]
+    assert [v.path for v in model.weights] == [f"sequential/{name}" for name in names]
     assert [v.shape for v in model.weights] == [(100, 64), (64,), (64, 10), (10,)]
     assert model.input_shape == (None, 100)
     assert model.output_shape == (None, 10)
@@ -172,13 +173,8 @@ def test_variables() -> None:
     model = example()
     kernel = model.weights[0]
     assert isinstance(kernel, nncore.Variable)
-    assert (kernel.name, kernel.path, kernel.dtype, kernel.ndim, kernel.size) == (
-        "kernel",
-        "dense/kernel",
-        "float32",
-        2,
-        40,
-    )
+    assert (kernel.name, kernel.path, kernel.dtype) == ("kernel", "sequential/dense/kernel", "float32")
+    assert (kernel.shape, kernel.ndim, kernel.size, len(kernel)) == ((5, 8), 2, 40, 5)
     assert model.layers[0].kernel is kernel
     assert model.layers[0].bias is model.weights[1]
     values = kernel.numpy()
@@ -611,8 +607,8 @@ def test_program_is_readable() -> None:
     assert str(model.program).splitlines() == [
         "program train",
         "  0  x[batch, 5] = gather(x_rows)   # m=batch n=5",
-        "  1  dense/y.1[batch, 8] = dense_relu(x, dense/kernel, dense/bias)   # m=batch k=5 n=8",
-        "  2  dense_1/y[batch, 3] = dense(dense/y.1, dense_1/kernel, dense_1/bias)   # m=batch k=8 n=3",
+        "  1  dense/y[batch, 8] = dense_relu(x, dense/kernel, dense/bias)   # m=batch k=5 n=8",
+        "  2  dense_1/y[batch, 3] = dense(dense/y, dense_1/kernel, dense_1/bias)   # m=batch k=8 n=3",
         "  3  y[batch, 3] = gather(y_rows)   # m=batch n=3",
         "  4  dense_1/p[batch, 3], loss[batch] = softmax_cross_entropy(dense_1/y, y)   # m=batch n=3",
         "  5  total/loss[] = add_rows(loss, -)   # m=batch",
@@ -620,11 +616,11 @@ def test_program_is_readable() -> None:
         "  7  total/metric0[] = add_rows(accuracy/match, -)   # m=batch",
         "  8  loss/dloss[batch] = loss_scale(-, loss)   # m=batch",
         "  9  dense_1/dz[batch, 3] = softmax_cross_entropy_grad(dense_1/p, y, loss/dloss)   # m=batch n=3",
-        " 10  dense/dx[batch, 8] = dense_grad_x_relu(dense_1/dz, dense_1/kernel, dense/y.1)   # m=batch n=3 k=8",
-        " 11  d_dense_1/kernel[8, 3] = dense_grad_w(dense/y.1, dense_1/dz)   # m=batch k=8 n=3",
+        " 10  dense_1/dx[batch, 8] = dense_grad_x_relu(dense_1/dz, dense_1/kernel, dense/y)   # m=batch n=3 k=8",
+        " 11  d_dense_1/kernel[8, 3] = dense_grad_w(dense/y, dense_1/dz)   # m=batch k=8 n=3",
         " 12  d_dense_1/bias[3] = bias_grad(dense_1/dz)   # m=batch n=3",
-        " 13  d_dense/kernel[5, 8] = dense_grad_w(x, dense/dx)   # m=batch k=5 n=8",
-        " 14  d_dense/bias[8] = bias_grad(dense/dx)   # m=batch n=8",
+        " 13  d_dense/kernel[5, 8] = dense_grad_w(x, dense_1/dx)   # m=batch k=5 n=8",
+        " 14  d_dense/bias[8] = bias_grad(dense_1/dx)   # m=batch n=8",
         " 15  parameters[112] = sgd(parameters, gradients)   # p=112",
     ]
 

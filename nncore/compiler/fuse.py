@@ -6,6 +6,7 @@ A rewrite changes no bit of any result: fused kernels apply the second op to eac
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from nncore.program import Instruction, Program
 
@@ -30,6 +31,7 @@ def fuse(program: Program) -> Program:
                 root = program.root(name).name
                 readers[root] = readers.get(root, 0) + 1
     result: list[Instruction] = []
+    names: dict[str, str] = {}
     for second in program.instructions:
         at = _fusable(program, result, second, readers)
         if at is None:
@@ -39,7 +41,26 @@ def fuse(program: Program) -> Program:
         inputs = first.inputs + second.inputs[1:]
         attributes = {**first.attributes, **second.attributes}
         result[at] = Instruction(REWRITES[first.op, second.op], second.outputs, inputs, first.dims, attributes)
-    return Program.of(program.name, program.buffers.values(), result)
+        names |= _shorter_name(program, first, second)
+    return Program.of(program.name, program.buffers.values(), [_rename(i, names) for i in result])
+
+
+def _shorter_name(program: Program, first: Instruction, second: Instruction) -> dict[str, str]:
+    """The output of the two takes the name of first's, which is free now, where their shapes agree: y, not y.1."""
+    old, new = second.outputs[0], first.outputs[0]
+    assert old is not None
+    assert new is not None
+    viewed = any(buffer.base in (old, new) for buffer in program.buffers.values())
+    same = program.buffers[old] == replace(program.buffers[new], name=old)
+    return {old: new} if same and not viewed else {}
+
+
+def _rename(instruction: Instruction, names: Mapping[str, str]) -> Instruction:
+    outputs, inputs = (
+        tuple(None if name is None else names.get(name, name) for name in operands)
+        for operands in (instruction.outputs, instruction.inputs)
+    )
+    return replace(instruction, outputs=outputs, inputs=inputs)
 
 
 def _fusable(
