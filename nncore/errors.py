@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -16,6 +15,8 @@ class DataError(ValueError):
 
 def unknown_name(kind: str, received: object, known: Iterable[str]) -> ValueError:
     """A ``ValueError`` for a name nncore does not know: lists the known ones and suggests the closest."""
+    import difflib
+
     names = sorted(set(known))
     close = difflib.get_close_matches(str(received).lower(), [n.lower() for n in names], n=1, cutoff=0.6)
     by_lower = {n.lower(): n for n in names}
@@ -25,5 +26,7 @@ def unknown_name(kind: str, received: object, known: Iterable[str]) -> ValueErro
 
 def did_you_mean(received: str, known: Iterable[str]) -> str:
     """``" Did you mean 'x'?"`` for the known word closest to ``received``, or nothing."""
+    import difflib
+
     close = difflib.get_close_matches(received, list(known), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""

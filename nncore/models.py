@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -548,6 +547,8 @@ class Sequential:
 
     def to_json(self, **json_kwargs: Any) -> str:
         """The config as JSON, with what was compiled; ``json_kwargs`` go to ``json.dumps``."""
+        import json
+
         whole: dict[str, Any] = {"class_name": "Sequential", "config": self.get_config()}
         if self._trainer is not None:
             whole["compile_config"] = {
@@ -563,6 +564,8 @@ class Sequential:
 
 def model_from_json(json_string: str, custom_objects: dict[str, type[Layer]] | None = None) -> Sequential:
     """The model that ``to_json`` described, compiled if it was, with fresh weights."""
+    import json
+
     whole = json.loads(json_string)
     if not isinstance(whole, dict) or whole.get("class_name") != "Sequential":
         raise ValueError("model_from_json takes what Sequential.to_json gave. Received other JSON.")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from nncore.version import __version__
 
-CGROUPS = Path("/sys/fs/cgroup")
-CPUS = Path("/sys/devices/system/cpu")
+CGROUPS = "/sys/fs/cgroup"
+CPUS = "/sys/devices/system/cpu"
 
 
 def default_threads() -> int:
@@ -37,10 +36,15 @@ def _cores() -> int:
     return len({_siblings(cpu) for cpu in os.sched_getaffinity(0)})
 
 
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read().strip()
+
+
 def _siblings(cpu: int) -> str:
     """The hyper-threads that share a core with ``cpu``, as the system lists them."""
     try:
-        return (CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text().strip()
+        return _read(f"{CPUS}/cpu{cpu}/topology/thread_siblings_list")
     except OSError:
         return str(cpu)
 
@@ -48,14 +52,14 @@ def _siblings(cpu: int) -> str:
 def _quota() -> int | None:
     """Whole CPUs that the cgroup may use, or ``None`` where there is no limit."""
     try:
-        quota, period = (CGROUPS / "cpu.max").read_text().split()[:2]
+        quota, period = _read(f"{CGROUPS}/cpu.max").split()[:2]
     except (OSError, ValueError):
         try:
-            quota = (CGROUPS / "cpu" / "cpu.cfs_quota_us").read_text()
-            period = (CGROUPS / "cpu" / "cpu.cfs_period_us").read_text()
+            quota = _read(f"{CGROUPS}/cpu/cpu.cfs_quota_us")
+            period = _read(f"{CGROUPS}/cpu/cpu.cfs_period_us")
         except OSError:
             return None
-    if quota.strip() in ("max", "-1"):
+    if quota in ("max", "-1"):
         return None
     return max(1, int(quota) // int(period))
 

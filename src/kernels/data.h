@@ -17,20 +17,22 @@ INLINE const char *source_row(const batch_rows *b, int64_t r)
     return b->source->base + (b->rows ? b->rows[r] : b->first + r) * b->source->row_stride;
 }
 
-/* The processor foresees the rest of a row, but not where the next one is: its beginning is asked for 4 KiB ahead. */
+/* The processor foresees the rest of a row, but not where the next one is: its beginning is asked for 4 KiB ahead. Where
+   rows are short, or come one after the other, it needs no help. */
 INLINE batch_rows rows_of(const nn_instr *instr, const nn_step *step, int64_t element, int part, int parts)
 {
     const nn_range share = nn_share(instr->dim[0], 1, part, parts);
     const nn_source *source = instr->operand[1];
-    const int64_t n = instr->dim[1], bytes = n * element, rows = bytes > 256 ? 4096 / bytes + 1 : 16;
-    const int unforeseen = step->rows && source->column_stride == element;
-    return (batch_rows){source, step->rows, step->first, share.begin, share.end, n, rows,
-                        !unforeseen ? 0 : bytes < 1024 ? bytes : 1024};
+    const int64_t n = instr->dim[1], bytes = n * element;
+    const int helps = step->rows && source->column_stride == element && bytes > 128;
+    return (batch_rows){.source = source, .rows = step->rows, .first = step->first, .begin = share.begin,
+                        .end = share.end, .n = n, .ahead = 4096 / (bytes + 1) + 1,
+                        .most = !helps ? 0 : bytes < 1024 ? bytes : 1024};
 }
 
 INLINE void prefetch_row(const batch_rows *b, int64_t r)
 {
-    if (r < b->end) {
+    if (b->most && r < b->end) {
         const char *row = source_row(b, r);
         for (int64_t byte = 0; byte < b->most; byte += 64)
             __builtin_prefetch(row + byte);
