@@ -30,7 +30,7 @@ if ARM:
 
 # -ffp-contract=off: only the fused multiply-adds that are written are fused, so that every ISA gives the same bits.
 # -g0: the debugging information that some Pythons ask for is ten times the size of the code.
-CFLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-g0"]
+CFLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread", "-g0"]
 if os.environ.get("NNCORE_WERROR"):
     CFLAGS += ["-Wall", "-Wextra", "-Werror"]
 # Cython's output leaves unused what a module might need, and fills some fields of Python's records only.
@@ -83,6 +83,7 @@ native = Extension(
     ["src/_native.pyx"],
     include_dirs=["src"],
     extra_compile_args=CYTHON_CFLAGS,
+    extra_link_args=["-pthread"],
     define_macros=[(f"NN_HAVE_{isa.upper()}", "1") for isa in ISAS],
 )
 (native,) = cythonize([native], build_dir="build", language_level=3)

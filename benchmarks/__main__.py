@@ -1,15 +1,16 @@
-"""``python -m benchmarks``: nncore's compiled kernels against NumPy and against what the core can do."""
+"""``python -m benchmarks``: nncore against its peers and against what the core can do."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import harness, report
-from benchmarks.workloads import select
+from benchmarks import accuracy, growth, harness, peers, report, start
+from benchmarks.workloads import Work, select
 
 ROUNDS, QUICK_ROUNDS = 15, 3
 ATTEMPTS = 4
@@ -20,44 +21,74 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line ``argv`` and returns its exit code: 1 for a loss of speed or a wrong result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--only", metavar="WORDS", help="workloads with one of these words, commas between, in the name"
+        "--only", metavar="WORDS", help="workloads and sections with one of these words, commas between, in the name"
+    )
+    parser.add_argument(
+        "--peers", metavar="NAMES", help=f"compare with these, by default with all: {','.join(peers.PEERS)}; '' for none"
     )
     parser.add_argument("--quick", action="store_true", help=f"time {QUICK_ROUNDS} rounds, not {ROUNDS}")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write everything measured to FILE")
+    parser.add_argument("--save", metavar="NAME", help="write NAME.json, NAME.md and NAME.png to benchmarks/results")
     gate = parser.add_mutually_exclusive_group()
     gate.add_argument(
         "--check", action="store_true", help="exit with 1 where a workload is below its floors in floors.json"
     )
     gate.add_argument("--record", action="store_true", help="make 75 %% of what is measured the floors in floors.json")
     arguments = parser.parse_args(argv)
+    gated = arguments.check or arguments.record
     try:
-        works = select(arguments.only)
+        works, sections = select(arguments.only, gated)
+        chosen, skipped = peers.choose("" if gated and arguments.peers is None else arguments.peers)
     except ValueError as error:
         parser.error(str(error))
-    rounds = QUICK_ROUNDS if arguments.quick else ROUNDS
 
     harness.one_thread()
+    run: report.Run = {"machine": harness.machine(), "sides": {}, "skipped": skipped, "read_gbytes": {}, "works": []}
+    code = 0
     with ExitStack() as stack:
         core = harness.core()
-        workers = [stack.enter_context(harness.Worker(side, core)) for side in harness.SIDES]
-        machine = harness.machine()
-        configurations = {worker.name: worker.ask("configuration") for worker in workers}
-        reads = workers[0].ask("reads")
+        workers = [stack.enter_context(harness.Worker(side, core)) for side in (*harness.SIDES, *chosen)]
+        run["sides"] = {worker.name: worker.ask("configuration") for worker in workers}
+        run["read_gbytes"] = workers[0].ask("reads")
+        print(report.heading(run), flush=True)
+        rounds = QUICK_ROUNDS if arguments.quick else ROUNDS
+        measurements = _measure(works, workers, rounds)
+        run["works"] = [report.work_record(m) for m in measurements]
         isa = workers[0].ask("isa")
-        print(report.heading(machine, configurations, reads), flush=True)
-        measurements = []
-        for work in works:
-            print(f"timing {work.name} …", file=sys.stderr, flush=True)
-            measurements.append(harness.measure(work, workers, rounds))
-        print(f"\n{report.table(measurements)}")
-        if arguments.json:
-            arguments.json.write_text(report.as_json(machine, configurations, reads, measurements) + "\n")
-        if arguments.record:
-            report.record_floors(isa, measurements)
-            print(f"\nRecorded as the floors of {isa} in {report.FLOORS.name}.")
         if arguments.check:
-            return check(measurements, workers, rounds, report.read_floors(isa))
-    return 0
+            code = check(measurements, workers, rounds, report.read_floors(isa))
+    run |= _sections(sections, chosen, arguments.quick)
+    print(f"\n{report.text(run)}")
+    if arguments.record:
+        report.record_floors(isa, measurements)
+        print(f"\nRecorded as the floors of {isa} in {report.FLOORS.name}.")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+    if arguments.save:
+        print("\nWrote " + ", ".join(file.name for file in report.save(run, arguments.save)))
+    return code
+
+
+def _measure(works: Sequence[Work], workers: Sequence[harness.Worker], rounds: int) -> list[harness.Measurement]:
+    measurements = []
+    for work in works:
+        print(f"timing {work.name} …", file=sys.stderr, flush=True)
+        measurements.append(harness.measure(work, workers, rounds))
+    return measurements
+
+
+def _sections(sections: Sequence[str], chosen: Sequence[str], quick: bool) -> report.Run:
+    """What the sections measure, by name."""
+    measures = {
+        "import": lambda: start.measure(chosen, quick),
+        "growth": lambda: growth.measure(quick),
+        "accuracy": lambda: accuracy.measure((*harness.SIDES, *chosen), quick),
+    }
+    found = {}
+    for section in sections:
+        print(f"measuring {section} …", file=sys.stderr, flush=True)
+        found[section] = measures[section]()
+    return found
 
 
 def check(

@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -16,16 +17,22 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workloads import Fit, Product, Task, prepare
+from benchmarks import peers, workloads
+from benchmarks.workloads import BACKENDS, Predict, Task, Work
 
 Array = np.ndarray[Any, Any]
 
-SIDES = ("native", "numpy")
-"""The side that is measured, then those it is compared with."""
+SIDES = ("native", "reference")
+"""The side that is measured, then the one that says what is right; peers may follow."""
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
            "NUMEXPR_NUM_THREADS", "NNCORE_NUM_THREADS")  # fmt: skip
 """What libraries read their number of threads from, when they are imported."""
+
+BUDGET = 45.0
+"""Seconds after which a workload gets no further round, if it had three."""
+LATENCY_ROUNDS, LATENCY_CALLS = 5, 2000
+"""How often, and over how many calls, the spread of single calls is taken; the calmest round counts."""
 
 PROBE_SECONDS = 0.02
 READ_SIZES = {"16 KiB": 1 << 14, "512 KiB": 1 << 19, "8 MiB": 1 << 23, "256 MiB": 1 << 28}
@@ -37,9 +44,15 @@ class WrongResultError(RuntimeError):
 
 @dataclass
 class Timing:
-    """Seconds of one unit of a workload, run by run."""
+    """Seconds of one unit of a workload by one side, run by run."""
 
     seconds: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
+    """What the first side took just before each of the runs; empty for the first side itself."""
+    error: float = 0.0
+    """How far the side's result is from the reference's."""
+    call: tuple[float, float] | None = None
+    """Median and 99th percentile of single calls, where units are calls of one sample."""
 
     @property
     def best(self) -> float:
@@ -49,36 +62,49 @@ class Timing:
     def median(self) -> float:
         return statistics.median(self.seconds)
 
+    @property
+    def paired_ratio(self) -> float:
+        """To the first side, turn by turn, the median: load that lasts longer than a turn hits both and cancels."""
+        return statistics.median(own / first for own, first in zip(self.seconds, self.first, strict=True))
+
 
 @dataclass
 class Measurement:
-    """A workload timed on all sides, with the core's peak in the same minutes."""
+    """A workload timed on the sides that do it, with the core's limits in the same minutes."""
 
-    work: Fit | Product
-    error: float
-    """The largest disagreement of a side with the first one."""
+    work: Work
     timings: Mapping[str, Timing]
     peak: float = 0.0
     """The core's multiply-adds in registers, GFLOP/s: the best of the probes between the runs."""
+    bandwidth: float = float("inf")
+    """10⁹ bytes a second that the core reads from an array of as many bytes as the workload moves."""
 
     @property
-    def gflops(self) -> float:
-        """Of the first side, at its best."""
-        return self.work.flops / self.timings[SIDES[0]].best / 1e9
+    def error(self) -> float:
+        """The largest of a side."""
+        return max(timing.error for timing in self.timings.values())
+
+    @property
+    def limit(self) -> float:
+        """Seconds that one unit takes at the least: its multiply-adds or its bytes, whichever take longer."""
+        return max(self.work.flops / self.peak, self.work.bytes / self.bandwidth) / 1e9
+
+    def gflops(self, side: str = SIDES[0]) -> float:
+        """Of a side, at its best."""
+        return self.work.flops / self.timings[side].best / 1e9
 
     @property
     def share(self) -> float:
-        """Of the peak."""
-        return self.gflops / self.peak
+        """Of the peak, by the first side."""
+        return self.gflops() / self.peak
+
+    def share_of_limit(self, side: str = SIDES[0]) -> float:
+        """How much of the time of a side its limit explains."""
+        return self.limit / self.timings[side].best
 
     def ratio(self, side: str) -> float:
         """How many times as long a side takes as the first one, best against best."""
         return self.timings[side].best / self.timings[SIDES[0]].best
-
-    def paired_ratio(self, side: str) -> float:
-        """The same turn by turn, the median: load that lasts longer than a turn hits both and cancels."""
-        pairs = zip(self.timings[side].seconds, self.timings[SIDES[0]].seconds, strict=True)
-        return statistics.median(other / first for other, first in pairs)
 
 
 # One side, in its process
@@ -89,12 +115,15 @@ class Side:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._work: Fit | Product | None = None
+        self._work: Work | None = None
         self._task: Task | None = None
 
-    def prepare(self, work: Fit | Product) -> tuple[list[Array], list[Array]]:
-        """Make a workload ready; returns what it computes."""
-        self._work, self._task = work, prepare(self._name, work)
+    def prepare(self, work: Work) -> tuple[Sequence[Array], Sequence[Array]] | None:
+        """Make a workload ready; returns what it computes, or ``None`` where the side does not do it."""
+        self._work, self._task = work, None  # the last one's memory is free before the next one asks for some
+        self._task = (workloads if self._name in BACKENDS else peers).prepare(self._name, work)
+        if self._task is None:
+            return None
         result = self._task.result()
         self._task.run()  # whatever happens once, such as touching new memory, has happened now
         return result
@@ -107,20 +136,38 @@ class Side:
         self._task.run()
         return (time.perf_counter() - start) / self._work.units
 
+    def latency(self) -> tuple[float, float]:
+        """Median and 99th percentile of the seconds of single calls."""
+        assert self._task is not None
+        assert self._task.once is not None
+        once, clock = self._task.once, time.perf_counter_ns
+        taken = np.empty(LATENCY_CALLS)
+        for i in range(LATENCY_CALLS):
+            start = clock()
+            once()
+            taken[i] = clock() - start
+        median, tail = np.percentile(taken, (50, 99)) / 1e9
+        return float(median), float(tail)
+
+    def call(self, module: str, function: str, *arguments: Any) -> Any:
+        """A function of another module here, in this process."""
+        return getattr(import_module(module), function)(*arguments)
+
     def peak(self) -> float:
         """GFLOP/s of multiply-adds in registers."""
         from nncore import _native
 
         return float(_native.peak_gflops(PROBE_SECONDS))
 
-    def reads(self) -> dict[str, float]:
-        """10⁹ bytes a second read from arrays of several sizes."""
+    def bandwidth(self, size: int) -> float:
+        """10⁹ bytes a second read from an array of ``size`` bytes again and again."""
         from nncore import _native
 
-        return {
-            label: float(_native.read_gbytes(np.ones(size // 4, np.float32), 5 * PROBE_SECONDS))
-            for label, size in READ_SIZES.items()
-        }
+        return float(_native.read_gbytes(np.ones(max(256, size // 4), np.float32), 5 * PROBE_SECONDS))
+
+    def reads(self) -> dict[str, float]:
+        """The same for arrays of several sizes."""
+        return {label: self.bandwidth(size) for label, size in READ_SIZES.items()}
 
     def isa(self) -> str:
         """The instruction set of the compiled kernels."""
@@ -130,9 +177,11 @@ class Side:
 
     def configuration(self) -> str:
         """What the side runs on, in a few words."""
+        if self._name not in BACKENDS:
+            return peers.configuration(self._name)
         import nncore
 
-        nncore.set_backend(self._name)
+        nncore.set_backend(BACKENDS[self._name])
         return nncore.config_summary()
 
 
@@ -218,26 +267,48 @@ def disagreement(a: tuple[Sequence[Array], Sequence[Array]], b: tuple[Sequence[A
     return float(np.linalg.norm(da - db) / np.linalg.norm(db))
 
 
-def measure(work: Fit | Product, workers: Sequence[Worker], rounds: int) -> Measurement:
-    """Check that all sides compute the same, then time them in turns.
+def measure(work: Work, workers: Sequence[Worker], rounds: int) -> Measurement:
+    """Check that all sides compute the same, then time them in turns: first, second, first, third, first, …
+
+    Args:
+        work: The workload.
+        workers: The side that is measured, the reference, and peers, of which those that do not do it are left out.
+        rounds: How often each of the others has its turn; fewer, but three, where they take longer than ``BUDGET``.
 
     Raises:
-        WrongResultError: where they differ by more than the workload tolerates.
+        WrongResultError: where a side differs from the reference by more than the workload tolerates.
     """
-    reference, *others = [worker.ask("prepare", work) for worker in workers]
-    error = max((disagreement(reference, other) for other in others), default=0.0)
-    if not error <= work.tolerance:
-        raise WrongResultError(
-            f"{work.name}: the sides {', '.join(worker.name for worker in workers)} must agree to {work.tolerance:g}, "
-            f"relative to what the work changes. Received: {error:.2g}."
-        )
-    measurement = Measurement(work, error, {worker.name: Timing() for worker in workers})
-    for _ in range(rounds):
-        measurement.peak = max(measurement.peak, workers[0].ask("peak"))
-        for worker in workers:
-            measurement.timings[worker.name].seconds.append(worker.ask("time"))
-    measurement.peak = max(measurement.peak, workers[0].ask("peak"))
+    results = {worker.name: worker.ask("prepare", work) for worker in workers}
+    first, *others = [worker for worker in workers if results[worker.name] is not None]
+    timings = {worker.name: Timing() for worker in (first, *others)}
+    right = results[SIDES[1]]
+    for side, timing in timings.items():
+        timing.error = disagreement(results[side], right)
+        if not timing.error <= work.tolerance:
+            raise WrongResultError(
+                f"{work.name}: {side} must agree with {SIDES[1]} to {work.tolerance:g}, relative to what the work "
+                f"changes. Received: {timing.error:.2g}."
+            )
+    measurement = Measurement(work, timings, bandwidth=first.ask("bandwidth", work.bytes))
+    start = time.perf_counter()
+    for number in range(rounds):
+        if number >= 3 and time.perf_counter() - start > BUDGET:
+            break
+        measurement.peak = max(measurement.peak, first.ask("peak"))
+        for worker in others:
+            before = first.ask("time")
+            timings[first.name].seconds.append(before)
+            timings[worker.name].first.append(before)
+            timings[worker.name].seconds.append(worker.ask("time"))
+    measurement.peak = max(measurement.peak, first.ask("peak"))
+    if isinstance(work, Predict) and work.batch == 1:
+        for worker in (first, *others):
+            timings[worker.name].call = min((worker.ask("latency") for _ in range(LATENCY_ROUNDS)), key=_tail)
     return measurement
+
+
+def _tail(call: tuple[float, float]) -> float:
+    return call[1]
 
 
 # The machine
@@ -256,7 +327,15 @@ def machine() -> dict[str, str]:
         "numpy": np.__version__,
         "blas": _blas(),
         "nncore": nncore.__version__,
+        "load": _load(),
     }
+
+
+def _load() -> str:
+    """How busy the machine is, since other programs on it lengthen times."""
+    if not hasattr(os, "getloadavg"):
+        return "unknown"
+    return f"{os.getloadavg()[0]:.1f} programs running on average over the last minute"
 
 
 def _processor() -> str:

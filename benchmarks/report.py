@@ -1,94 +1,243 @@
-"""What is made of the measurements: a table to read, JSON to keep, and floors that they must not fall below."""
+"""What is made of the measurements: tables and a chart to read, JSON to keep, floors that they must not fall below."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import SIDES, Measurement
 
 FLOORS = Path(__file__).with_name("floors.json")
+RESULTS = Path(__file__).with_name("results")
 MARGIN = 0.75
 """A recorded floor is this share of what was measured."""
+
+Run = dict[str, Any]
+"""All that a run measured, as plain data: what the JSON holds."""
 
 Floors = dict[str, dict[str, float]]
 """By workload: the share of the peak, and by side the ratio, that must be reached."""
 
 
-def heading(machine: Mapping[str, str], configurations: Mapping[str, str], reads: Mapping[str, float]) -> str:
-    """The machine, what each side runs on, and what the core can read."""
-    lines = [f"{key:<10} {value}" for key, value in machine.items()]
-    lines += [f"{side:<10} {text}" for side, text in configurations.items() if text != side]
-    lines.append(f"{'reads':<10} " + ", ".join(f"{size}: {rate:.0f} GB/s" for size, rate in reads.items()))
+def heading(run: Run) -> str:
+    """The machine, what each side runs on, what is skipped, and what the core can read."""
+    lines = [f"{key:<13} {value}" for key, value in run["machine"].items()]
+    lines += [f"{side:<13} {text}" for side, text in run["sides"].items() if text != side]
+    lines += [f"{side:<13} skipped: {why}" for side, why in run["skipped"].items()]
+    lines.append(f"{'reads':<13} " + ", ".join(f"{size}: {rate:.0f} GB/s" for size, rate in run["read_gbytes"].items()))
     return "\n".join(lines)
 
 
-def table(measurements: Iterable[Measurement]) -> str:
-    """A Markdown table; times are the best run, with the median in brackets."""
-    measurements = list(measurements)
-    first, *others = SIDES
-    header = ["work", f"{first} µs", "GFLOP/s", "of peak"]
-    for side in others:
-        header += [f"{side} µs", f"{side} / {first}"]
-    rows = [header]
-    for m in measurements:
-        row = [m.work.name, _microseconds(m, first), f"{m.gflops:.1f}", f"{m.share:.0%}"]
-        for side in others:
-            row += [_microseconds(m, side), f"{m.ratio(side):.2f}"]
-        rows.append(row)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-    lines = [_line(row, widths) for row in rows]
-    lines.insert(
-        1, "|" + "|".join("-" * (width + 1) + ("-" if i == 0 else ":") for i, width in enumerate(widths)) + "|"
-    )
-    peaks = [m.peak for m in measurements]
-    lines += [
-        "",
-        "µs of a step (fit) or a call (kernel): the best run, and the median in brackets. GFLOP/s: the operations of",
-        f"the matrix products over the best time of {first}. Peak: multiply-adds in registers, measured between the",
-        f"runs, {min(peaks):.1f} to {max(peaks):.1f} GFLOP/s. Before the timing, all sides computed the same to "
-        f"{max(m.error for m in measurements):.1g} or better.",
-    ]
-    return "\n".join(lines)
+def text(run: Run) -> str:
+    """All that was measured, as Markdown."""
+    parts = [part(run[key]) for key, part in PARTS.items() if run.get(key)]
+    return "\n\n".join(parts)
 
 
-def _microseconds(m: Measurement, side: str) -> str:
-    timing = m.timings[side]
-    return f"{timing.best * 1e6:.1f} ({timing.median * 1e6:.1f})"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """A line of the table, its first cell to the left and the others to the right."""
-    padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
-    return f"| {' | '.join([cells[0].ljust(widths[0]), *padded[1:]])} |"
-
-
-def as_json(
-    machine: Mapping[str, str], configurations: Mapping[str, str], reads: Mapping[str, float],
-    measurements: Iterable[Measurement],
-) -> str:  # fmt: skip
-    """Everything measured, each run included."""
-    works = [
-        {
-            "name": m.work.name,
-            "unit": m.work.unit,
-            "flops": m.work.flops,
-            "error": m.error,
-            "tolerance": m.work.tolerance,
-            "peak_gflops": m.peak,
-            "gflops": m.gflops,
-            "share_of_peak": m.share,
-            "sides": {
-                side: {"best_us": t.best * 1e6, "median_us": t.median * 1e6, "runs_us": [s * 1e6 for s in t.seconds]}
-                for side, t in m.timings.items()
-            },
+def work_record(m: Measurement) -> dict[str, Any]:
+    """A measurement as plain data, each run included."""
+    first = SIDES[0]
+    sides = {}
+    for side, t in m.timings.items():
+        sides[side] = {
+            "best_us": t.best * 1e6,
+            "median_us": t.median * 1e6,
+            "ratio": m.ratio(side),
+            "paired_ratio": 1.0 if side == first else t.paired_ratio,
+            "gflops": m.gflops(side),
+            "share_of_peak": m.gflops(side) / m.peak,
+            "share_of_limit": m.share_of_limit(side),
+            "error": t.error,
+            "call_us": None if t.call is None else {"median": t.call[0] * 1e6, "p99": t.call[1] * 1e6},
+            "runs_us": [s * 1e6 for s in t.seconds],
         }
-        for m in measurements
+    return {
+        "name": m.work.name,
+        "unit": m.work.unit,
+        "flops": m.work.flops,
+        "bytes": m.work.bytes,
+        "error": m.error,
+        "tolerance": m.work.tolerance,
+        "peak_gflops": m.peak,
+        "bandwidth_gbytes": m.bandwidth,
+        "limit_us": m.limit * 1e6,
+        "gflops": m.gflops(),
+        "share_of_peak": m.share,
+        "sides": sides,
+    }
+
+
+def _works(works: Sequence[dict[str, Any]]) -> str:
+    """A table with a row for each side of each workload, and one of single calls where they were timed."""
+    rows, calls = [], []
+    for work in works:
+        for number, (side, t) in enumerate(work["sides"].items()):
+            name = work["name"] if number == 0 else ""
+            rows.append(
+                [name, side, f"{t['best_us']:.1f}", f"{t['median_us']:.1f}", f"{t['ratio']:.2f}", f"{t['gflops']:.1f}",
+                 f"{t['share_of_peak']:.0%}", f"{t['share_of_limit']:.0%}"]
+            )  # fmt: skip
+            if t["call_us"] is not None:
+                median, tail = t["call_us"]["median"], t["call_us"]["p99"]
+                calls.append([name, side, f"{median:.2f}", f"{tail:.2f}", f"{tail / median:.2f}"])
+    peaks = [work["peak_gflops"] for work in works]
+    parts = [
+        table(["work", "side", "best µs", "median µs", f"/ {SIDES[0]}", "GFLOP/s", "of peak", "of limit"], rows, 2),
+        "µs of a step (fit) or a call (predict, kernel). GFLOP/s: the operations of the matrix products over the best "
+        "time.\nPeak: multiply-adds in registers, measured between the runs, "
+        f"{min(peaks):.1f} to {max(peaks):.1f} GFLOP/s. Limit: the peak, or reading and\nwriting every byte once, "
+        "whichever takes longer. Before the timing, each side agreed with the reference to "
+        f"{max(work['error'] for work in works):.1g} or\nbetter.",
     ]
-    whole: dict[str, Any] = {"machine": dict(machine), "sides": dict(configurations), "read_gbytes": dict(reads)}
-    return json.dumps({**whole, "works": works}, indent=1)
+    if calls:
+        parts.append(table(["single calls", "side", "median µs", "p99 µs", "p99 / median"], calls, 2))
+    return "\n\n".join(parts)
+
+
+def _start(start: dict[str, Any]) -> str:
+    base = start["imports"]["numpy"]
+    rows = [
+        [module, f"{t['best_ms']:.1f}", f"{t['median_ms']:.1f}", f"{t['median_ms'] - base['median_ms']:+.1f}",
+         f"{t['megabytes']:.1f}", f"{t['megabytes'] - base['megabytes']:+.1f}"]
+        for module, t in start["imports"].items()
+    ]  # fmt: skip
+    header = ["import", "best ms", "median ms", "over numpy ms", "resident MB", "over numpy MB"]
+    taken = start["first_steps_us"]
+    steps = [
+        [name, f"{taken[f'{name}, first']:.1f}", f"{taken[f'{name}, later']:.1f}",
+         f"{taken[f'{name}, first'] / taken[f'{name}, later']:.1f}"]
+        for name in ("build", "compile", "fit", "predict", "step of one fit")
+    ]  # fmt: skip
+    return (
+        f"{table(header, rows)}\n\n{table(['100-64-10, 32 rows', 'first µs', 'later µs', 'first / later'], steps)}\n\n"
+        "fit and predict: a whole call on one batch; the first one makes the program. step of one fit: between two batch "
+        "hooks,\nwhich come up to Python."
+    )
+
+
+def _growth(growth: dict[str, Any]) -> str:
+    widths = [
+        [str(w["width"]), f"{w['best_ps']:.2f}", f"{w['median_ps']:.2f}", f"{w['share_of_peak']:.0%}"]
+        for w in growth["widths"]
+    ]
+    best = [w["best_ps"] for w in growth["widths"]]
+    smallest = growth["rows"][0]
+    rows = [
+        [f"{r['rows']:,}", f"{r['epoch_ns']:.1f}", f"{r['epoch_ns'] / smallest['epoch_ns']:.3f}", f"{r['call_ns']:.1f}"]
+        for r in growth["rows"]
+    ]
+    memory = [
+        [f"{m['rows']:,}", m["dtype"], f"{m['data_bytes'] / 1e6:.2f}", f"{m['beyond_bytes'] / 1e6:.2f}",
+         f"{m['order_bytes'] / 1e6:.2f}"]
+        for m in growth["memory"]
+    ]  # fmt: skip
+    mapped = growth["memmap"]
+    return "\n\n".join(
+        [
+            table(["fit w-w-w-10, batch 256: w", "best ps/operation", "median", "of peak"], widths),
+            f"Slowest over fastest: {max(best) / min(best):.2f}.",
+            table(["fit 100-64-10, batch 32: rows", "epoch ns/row", "of the first", "whole call ns/row"], rows),
+            table(["rows", "dtype", "data MB", "beyond the data, peak MB", "of it row order MB"], memory),
+            f"A memmap of {mapped['memmap_bytes'] / 2**20:.0f} MiB in an address space that could grow by "
+            f"{mapped['spare_bytes'] / 2**20:.0f} MiB (a copy of it {'was' if mapped['a_copy_was_refused'] else 'was NOT'} "
+            f"refused): fit took\n{mapped['seconds']:.2f} s, loss {mapped['loss']:.3f}.",
+        ]
+    )
+
+
+def _accuracy(accuracy: dict[str, Any]) -> str:
+    first = accuracy["sides"][SIDES[0]]
+    rows = [
+        [side, f"{t['seconds']:.2f}" if t["reached"] else "not reached", f"{t['seconds_best']:.2f}", str(t["epochs"]),
+         f"{t['epoch_seconds_best']:.2f}", f"{t['accuracies'][-1]:.2%}",
+         f"{t['epoch_seconds_best'] / first['epoch_seconds_best']:.2f}"]
+        for side, t in accuracy["sides"].items()
+    ]  # fmt: skip
+    header = [f"to {accuracy['goal']:.0%}", "seconds", "best", "epochs", "epoch s", "test accuracy", f"epoch / {SIDES[0]}"]
+    return f"Fashion-MNIST, {accuracy['work']}\n\n{table(header, rows)}"
+
+
+PARTS = {"works": _works, "import": _start, "growth": _growth, "accuracy": _accuracy}
+"""What a run may hold, and how it is told."""
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table, its first ``left`` columns to the left and the others to the right."""
+    lines = [header, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    rule = "|" + "|".join("-" * (w + 1) + ("-" if i < left else ":") for i, w in enumerate(widths)) + "|"
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+        return f"| {' | '.join(padded)} |"
+
+    return "\n".join([line(header), rule, *map(line, lines[1:])])
+
+
+def chart(run: Run, path: Path) -> None:
+    """The roofline: what the core can do at each intensity, and where each side's work lies. Needs matplotlib."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    works = [work for work in run["works"] if not work["name"].endswith("out=")]
+    peak = max(work["peak_gflops"] for work in works)
+    intensities = [work["flops"] / work["bytes"] for work in works]
+    left, right = min(intensities) / 2, max(intensities) * 2
+    figure, axes = pyplot.subplots(figsize=(11, 7.5), layout="constrained")
+    for (size, rate), shade in zip(run["read_gbytes"].items(), ("0.75", "0.6", "0.45", "0.3"), strict=False):
+        ends = (left, max(left, min(right, peak / rate)))
+        axes.plot(ends, [x * rate for x in ends], color=shade, lw=1, zorder=1)
+        axes.annotate(f" {rate:.0f} GB/s from {size}", (left, left * rate), fontsize=7, color=shade, va="bottom")
+    axes.axhline(peak, color="black", lw=1.2, zorder=1)
+    axes.annotate(f"{peak:.0f} GFLOP/s of multiply-adds", (right, peak), fontsize=8, ha="right", va="bottom")
+    sides = list(dict.fromkeys(side for work in works for side in work["sides"]))
+    colours = pyplot.get_cmap("tab10")
+    for number, side in enumerate(sides):
+        mine = [(x, work["sides"][side]["gflops"]) for x, work in zip(intensities, works, strict=True) if side in work["sides"]]
+        first = side == SIDES[0]
+        axes.scatter(
+            *zip(*mine, strict=True), label="nncore" if first else LABELS.get(side, side), s=70 if first else 26,
+            marker="*" if first else MARKERS[number % len(MARKERS)], color="black" if first else colours(number % 10),
+            zorder=3 if first else 2,
+        )  # fmt: skip
+    lows = [min(t["gflops"] for t in work["sides"].values()) for work in works]
+    for work, x, low in zip(works, intensities, lows, strict=True):
+        axes.annotate(
+            work["name"], (x, low), xytext=(0, -8), textcoords="offset points", rotation=90, fontsize=6.5, ha="center",
+            va="top",
+        )  # fmt: skip
+    axes.set(
+        xscale="log", yscale="log", xlim=(left, right), ylim=(min(lows) / 30, peak * 2),
+        xlabel="operations of the matrix products per byte that must move", ylabel="GFLOP/s, at the best time",
+        title=f"One thread, {run['machine']['processor']}",
+    )  # fmt: skip
+    axes.legend(loc="lower right", fontsize=8)
+    axes.grid(alpha=0.2)
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+LABELS = {"reference": "nncore's NumPy backend", "numpy": "NumPy by hand", "torch": "PyTorch, fused optimizer",
+          "torch-default": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime",
+          "keras": "Keras (JAX)"}  # fmt: skip
+MARKERS = "osv^<>DPX"
+
+
+def save(run: Run, name: str) -> list[Path]:
+    """Write a run to ``RESULTS`` as JSON, Markdown and, where matplotlib is installed, a chart; returns the files."""
+    files = [RESULTS / f"{name}.json", RESULTS / f"{name}.md"]
+    RESULTS.mkdir(exist_ok=True)
+    files[0].write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+    files[1].write_text(f"```text\n{heading(run)}\n```\n\n{text(run)}\n", encoding="utf-8")
+    if run["works"] and find_spec("matplotlib"):
+        files.append(RESULTS / f"{name}.png")
+        chart(run, files[-1])
+    return files
 
 
 # Floors
@@ -125,7 +274,7 @@ def loss(m: Measurement, floors: Floors) -> str | None:
 
 def _yardsticks(m: Measurement) -> dict[str, float]:
     """The share of the core's peak, and for each other side how many times as long it takes in the same turn."""
-    return {"peak": m.share, **{side: m.paired_ratio(side) for side in SIDES[1:]}}
+    return {"peak": m.share, **{side: m.timings[side].paired_ratio for side in SIDES[1:]}}
 
 
 def _all_floors() -> dict[str, Floors]:

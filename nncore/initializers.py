@@ -70,7 +70,7 @@ class Constant(Initializer):
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
             raise ValueError(f"Constant: value must be a number or an array of numbers. Received: value={value!r}.")
-        self.value = value if np.isscalar(value) else array.copy()
+        self.value: Any = value if np.isscalar(value) else array.copy()
 
     def __call__(self, shape: Any, dtype: Any = None) -> Array:
         dims = _shape(self, shape)

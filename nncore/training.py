@@ -12,14 +12,7 @@ import numpy as np
 from nncore import backends, metrics, random
 from nncore.backends import Epoch, Executable, Memory
 from nncore.callbacks import CallbackList, History
-from nncore.compiler import (
-    FlatVectors,
-    fuse,
-    lower_evaluate,
-    lower_predict,
-    lower_train,
-    plan,
-)
+from nncore.compiler import UPDATE_ROWS, FlatVectors, fuse, lower_evaluate, lower_predict, lower_train, plan
 from nncore.data import (
     Data,
     as_array,
@@ -69,18 +62,19 @@ class Machine:
         weights = [v for layer in layers for v in layer.weights]
         return self.layers == tuple(layers) and self.flat.holds(weights)
 
-    def program(self, key: Any, lower: Callable[[], Program]) -> Program:
-        """The program kept under ``key``, lowered and fused at the first call."""
-        if key not in self.programs:
-            self.programs[key] = fuse(lower())
-        return self.programs[key]
+    def program(self, key: Any, lower: Callable[[], Program], batch: int = 1) -> Program:
+        """The program kept under ``key``, lowered and fused at the first call, for batches of up to ``batch`` rows."""
+        updates = batch <= UPDATE_ROWS
+        if (key, updates) not in self.programs:
+            self.programs[key, updates] = fuse(lower(), updates)
+        return self.programs[key, updates]
 
     def executable(self, key: Any, lower: Callable[[], Program], batch: int) -> Executable:
         """The program kept under ``key``, loaded for batches of up to ``batch`` rows."""
         backend = backends.current()
         where = (backend, key, batch)
         if where not in self._executables:
-            program = self.program(key, lower)
+            program = self.program(key, lower, batch)
             memory = plan(program, self.flat.offsets, self.flat.parameter.size, batch)
             while len(self._executables) >= KEPT:
                 self._executables.pop(next(iter(self._executables)), None)

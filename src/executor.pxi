@@ -29,7 +29,7 @@ cdef enum:
     ARRAYS = 6
     MAX_ARRAYS = 8
 
-cdef double BREATH = 0.05
+cdef double BREATH = 0.02
 """Seconds after which a run looks for signals and reports its progress."""
 
 cdef double SHORT = 5e3

@@ -139,7 +139,7 @@ INLINE void vec_transpose(vec v[LANES])
 #include <immintrin.h>
 
 enum { LANES = 8 };
-#define TILE_VECS 2
+#define TILE_VECS 3
 #define TILE_ROWS(vecs) ((vecs) > 4 ? 1 : (vecs) == 4 ? 3 : (vecs) == 3 ? 4 : (vecs) == 2 ? 6 : 12)
 
 typedef __m256 vec;

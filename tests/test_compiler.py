@@ -26,11 +26,14 @@ def op_names(program: Program) -> list[str]:
     return [instruction.op for instruction in program.instructions]
 
 
-def train(layers: list[Layer], shape: tuple[int, ...], loss: Any, weighted: bool = False, chosen: Any = ()) -> Program:
+def train(
+    layers: list[Layer], shape: tuple[int, ...], loss: Any, weighted: bool = False, chosen: Any = (),
+    optimizer: Any = None,
+) -> Program:  # fmt: skip
     """The training program of layers that are not built yet."""
     build(layers, shape)
     size = FlatVectors([v for layer in layers for v in layer.weights]).parameter.size
-    return lower_train(layers, (None, *shape), loss, list(chosen), weighted, SGD(), size)
+    return lower_train(layers, (None, *shape), loss, list(chosen), weighted, optimizer or SGD(), size)
 
 
 # Programs.
@@ -352,13 +355,32 @@ def test_the_table_names_ops() -> None:
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
 def test_every_rewrite_happens(activation: str) -> None:
     program = train([Dense(4, activation), Dense(3, activation), Dense(2)], (5,), losses.MeanSquaredError())
-    names = op_names(fuse(program))
+    names = op_names(fuse(program, updates=False))
     assert names.count(f"dense_{activation}") == 2
     assert names.count(f"dense_grad_x_{activation}") == 2
     assert activation not in names
     assert f"{activation}_grad" not in names
     assert len(names) == len(op_names(program)) - 4
     fuse(program).validate()
+
+
+def test_weights_are_updated_where_their_gradients_are_computed() -> None:
+    program = train([Dense(4, "relu"), Dense(3, use_bias=False), Dense(2)], (5,), losses.MeanSquaredError())
+    names = op_names(fuse(program))
+    assert names.count("dense_grad_w_sgd") == 3
+    assert names.count("bias_grad_sgd") == 2
+    assert not {"sgd", "dense_grad_w", "bias_grad"} & set(names)
+    assert not any(b.kind == "gradient" for b in fuse(program).buffers.values())
+    fuse(program).validate()
+    for instruction, later in pairwise(fuse(program).instructions):
+        if instruction.op.endswith("_sgd"):
+            assert instruction.outputs[0] not in later.inputs
+
+
+def test_updates_wait_where_a_gradient_has_another_source() -> None:
+    program = fuse(train([Dense(4), Dense(2)], (5,), losses.MeanSquaredError(), optimizer=Adam()))
+    assert op_names(program)[-1] == "adam"
+    assert "dense_grad_w" in op_names(program)
 
 
 def test_fusion_again_changes_nothing() -> None:
@@ -443,12 +465,12 @@ def test_memory_is_shared_where_it_can_be() -> None:
     layers: list[Layer] = [Dense(64, "tanh", name=f"d{i}") for i in range(20)]
     build(layers, (64,))
     program = lower_predict(layers, (None, 64), direct=True)
-    assert plan(program, {}, 0, 32).workspace <= 3 * 32 * 64
+    assert plan(program, dict.fromkeys(program.buffers, 0), 0, 32).workspace <= 3 * 32 * 64
 
 
 def test_views_lie_where_their_base_lies() -> None:
     program = train([Dense(6, "tanh"), Reshape((2, 3)), Dense(2)], (4,), losses.MeanSquaredError())
-    at = plan(program, {}, 0, 5)
+    at = plan(program, dict.fromkeys(program.buffers, 0), 0, 5)
     for name in program.buffers:
         if program.root(name).kind == "workspace":
             assert at.offsets[name] == at.offsets[program.root(name).name]

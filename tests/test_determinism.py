@@ -15,7 +15,7 @@ import pytest
 from oracles import FUSED_ISAS, ISAS, labels, on_isa, one_hot, random_problem, relative, same_bits, tight_plan, uniform
 
 import nncore
-from nncore import backends, random
+from nncore import backends, kernels, random
 from nncore.callbacks import LambdaCallback
 from nncore.compiler import fuse
 from nncore.layers import Activation, Dense, Dropout, Flatten, Input, Layer, ReLU, Rescaling, Reshape, Softmax
@@ -291,3 +291,43 @@ def test_denormals_are_the_caller_s_again(backend: str) -> None:
     model.predict(X[:3], verbose=0)
     model(X[:1])
     assert denormals_work()
+
+
+# One chain of multiply-adds.
+
+
+def fused_multiply_add(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """a b + c of float32 values, rounded once: the sum rounded to odd in float64, which float32 then rounds right."""
+    product, term = a.astype(np.float64) * b, c.astype(np.float64)  # the product is exact
+    total = product + term
+    back = total - product
+    rest = (product - (total - back)) + (term - back)
+    even = (total.view(np.int64) & 1) == 0
+    odd = np.where((rest != 0) & even, np.nextafter(total, np.where(rest > 0, np.inf, -np.inf)), total)
+    return odd.astype(np.float32)
+
+
+def rounded_twice(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """a b + c, the product rounded too: what an instruction set without fused multiply-add does."""
+    return a * b + c
+
+
+@pytest.mark.parametrize("depth", [1, 2, 31, 255, 256, 257, 513, 1030])
+@pytest.mark.parametrize("isa", ISAS)
+def test_products_are_summed_in_order(isa: str, depth: int) -> None:
+    """b, then k = 0, 1, …: whatever the tile and the block of the depth, for all matrix products."""
+    step = fused_multiply_add if isa in FUSED_ISAS else rounded_twice
+    rows, cols = 5, 19
+    x, w, b = uniform(rows, depth, seed=1), uniform(depth, cols, seed=2), uniform(cols, seed=3)
+    start = np.broadcast_to(b, (rows, cols))
+    sums = {"bias": start, "none": np.zeros((rows, cols), np.float32)}
+    total = np.zeros((1, cols), np.float32)
+    for k in range(depth):
+        sums = {name: step(x[:, k : k + 1], w[k : k + 1], sum_) for name, sum_ in sums.items()}
+        total = total + w[k : k + 1]
+    columns = np.ascontiguousarray(x.T), np.ascontiguousarray(w.T)
+    assert same_bits(kernels.call("dense", x, w, b, isa=isa), sums["bias"])
+    assert same_bits(kernels.call("dense", x, w, None, isa=isa), sums["none"])
+    assert same_bits(kernels.call("dense_grad_x", x, columns[1], isa=isa), sums["none"])
+    assert same_bits(kernels.call("dense_grad_w", columns[0], w, isa=isa), sums["none"])
+    assert same_bits(kernels.call("bias_grad", w, isa=isa), total[0])

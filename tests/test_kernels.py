@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import CASES, Array, Case, Dims, make_inputs, shape_of, step_of
+from oracles import FUSED_ISAS, ISAS
 
 from nncore import _native
 from nncore.ops import OPS, Op, get
-
-ISAS = _native.config()["supported"]
-FUSED = [isa for isa in ISAS if isa != "baseline"]
-"""The instruction sets with a fused multiply-add, which agree in every bit."""
 
 FENCE = 67
 """Elements before and after every operand; odd, so that no operand is aligned to a vector."""
@@ -173,17 +170,22 @@ def test_in_place(op: str, isa: str) -> None:
 @pytest.mark.parametrize("op", CASES)
 def test_instruction_sets_agree(op: str) -> None:
     for run in runs(CASES[op]):
-        first, *others = (run.kernel(isa) for isa in FUSED)
-        for other in others:
-            assert all(map(same, first, other)), f"{run} differs between {FUSED}"
+        results = [run.kernel(isa) for isa in FUSED_ISAS]
+        for result in results[1:]:
+            assert all(map(same, result, results[0])), f"{run} differs between {FUSED_ISAS}"
+
+
+ROW_BY_ROW = [
+    op
+    for op, case in CASES.items()
+    if {"m", "n"} <= set(case.shapes[0]) and all(t.startswith("m") for t in get(op).outputs) and not get(op).step
+]
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("op", [op for op, case in CASES.items() if {"m", "n"} <= set(case.shapes[0])])
+@pytest.mark.parametrize("op", ROW_BY_ROW)
 def test_a_row_alone(op: str, isa: str) -> None:
-    """A row's bits do not depend on the rows beside it; sums over the rows have none."""
-    if not all(term.startswith("m") for term in get(op).outputs) or get(op).step:
-        return
+    """A row's bits do not depend on the rows beside it."""
     case = CASES[op]
     dims = next(d for d in case.shapes if d["m"] == 17)
     for makers in case.inputs:
@@ -196,6 +198,36 @@ def test_a_row_alone(op: str, isa: str) -> None:
             ]
             alone = Run(case, {**dims, "m": 1}, row, case.attributes[0]).kernel(isa)
             assert all(same(a, w[r : r + 1]) for a, w in zip(alone, whole, strict=True)), (op, r)
+
+
+@pytest.mark.parametrize("fault", ["last element not written", "sign", "one value too far off", "outside"])
+@pytest.mark.parametrize("op", CASES)
+def test_a_fault_would_be_seen(op: str, fault: str) -> None:
+    """The comparison above, for this op's operands and tolerance, rejects the smallest faults of each kind."""
+    case = CASES[op]
+    run = next(run for run in reversed(runs(case)) if any(np.nan_to_num(y, posinf=0).any() for y in run.define()))
+    got, want = run.kernel(ISAS[0]), run.define()
+    at = next(i for i, y in enumerate(want) if np.nan_to_num(y, posinf=0).any())
+    y, exact = got[at], want[at]
+    if fault == "outside":
+        assert fence_is_whole(y)
+        base = y.base if y.base.base is None else y.base.base
+        base[FENCE + y.size] = 0
+        assert not fence_is_whole(y)
+        return
+    assert_close(run, y, exact)
+    place = np.unravel_index(np.argmax(np.abs(np.nan_to_num(exact, posinf=0, neginf=0))), exact.shape)
+    if fault == "last element not written":
+        y[(-1,) * y.ndim] = 0 if y.dtype.kind == "i" else 12345
+    elif fault == "sign":
+        y[place] = -y[place]
+    elif y.dtype.kind == "i":
+        y[place] += 1
+    else:
+        scale = np.broadcast_to(np.nan_to_num(case.scale(*run.originals)), exact.shape)[place]
+        y[place] = exact[place] + (case.ulps + 1) * 2.0**-23 * max(abs(exact[place]), scale)
+    with pytest.raises(AssertionError):
+        assert_close(run, y, exact)
 
 
 DTYPES = ["float32", "float64", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))]

@@ -119,8 +119,8 @@ def test_instruction_sets_agree(name: str) -> None:
     kernel, _, ranges, _ = FUNCTIONS[name]
     for low, high in ranges:
         x = floats(low, high, 200_003)
-        first, *others = (kernel(x, isa).view(np.uint32) for isa in FUSED_ISAS)
-        assert all((first == other).all() for other in others)
+        results = [kernel(x, isa).view(np.uint32) for isa in FUSED_ISAS]
+        assert all((result == results[0]).all() for result in results)
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -617,11 +617,10 @@ def test_program_is_readable() -> None:
         "  8  loss/dloss[batch] = loss_scale(-, loss)   # m=batch",
         "  9  dense_1/dz[batch, 3] = softmax_cross_entropy_grad(dense_1/p, y, loss/dloss)   # m=batch n=3",
         " 10  dense_1/dx[batch, 8] = dense_grad_x_relu(dense_1/dz, dense_1/kernel, dense/y)   # m=batch n=3 k=8",
-        " 11  d_dense_1/kernel[8, 3] = dense_grad_w(dense/y, dense_1/dz)   # m=batch k=8 n=3",
-        " 12  d_dense_1/bias[3] = bias_grad(dense_1/dz)   # m=batch n=3",
-        " 13  d_dense/kernel[5, 8] = dense_grad_w(x, dense_1/dx)   # m=batch k=5 n=8",
-        " 14  d_dense/bias[8] = bias_grad(dense_1/dx)   # m=batch n=8",
-        " 15  parameters[112] = sgd(parameters, gradients)   # p=112",
+        " 11  dense_1/kernel[8, 3] = dense_grad_w_sgd(dense/y, dense_1/dz, dense_1/kernel)   # m=batch k=8 n=3",
+        " 12  dense_1/bias[3] = bias_grad_sgd(dense_1/dz, dense_1/bias)   # m=batch n=3",
+        " 13  dense/kernel[5, 8] = dense_grad_w_sgd(x, dense_1/dx, dense/kernel)   # m=batch k=5 n=8",
+        " 14  dense/bias[8] = bias_grad_sgd(dense_1/dx, dense/bias)   # m=batch n=8",
     ]
 
 

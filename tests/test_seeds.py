@@ -42,7 +42,8 @@ def test_draws_fill_63_bits() -> None:
     random.set_seed(1)
     seeds = draws(4000)
     assert len(set(seeds)) == 4000
-    assert 0 <= min(seeds) and max(seeds) < 2**63
+    assert min(seeds) >= 0
+    assert max(seeds) < 2**63
     ones = [sum(s >> bit & 1 for s in seeds) for bit in range(63)]
     assert all(abs(n - 2000) < 4 * 32 for n in ones)  # four standard deviations of 4000 coin flips
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib import import_module
-from types import ModuleType
 
 from nncore.arguments import positive_int
 from nncore.backends.base import Backend, Epoch, Executable, Memory, Poll, Predictor
+from nncore.backends.extension import load_native
 from nncore.errors import MissingExtensionError, unknown_name
-from nncore.threads import default_threads, obey_threadpoolctl
 
 __all__ = [
     "Backend", "Epoch", "Executable", "Memory", "Poll", "Predictor", "config_summary", "current", "get_backend",
@@ -20,28 +18,6 @@ __all__ = [
 NAMES = ("native", "numpy")
 
 _current: Backend | None = None
-
-
-def load_native() -> ModuleType:
-    """The compiled extension; ``MissingExtensionError`` where there is none."""
-    try:
-        native = import_module("nncore._native")
-    except ModuleNotFoundError as error:
-        if error.name != "nncore._native":
-            raise
-        raise MissingExtensionError(
-            "nncore's compiled extension is missing for this Python "
-            f"({platform.python_implementation()} {platform.python_version()}, {platform.machine()}).\n"
-            "  In a source checkout, build it in place: pip install -e .\n"
-            "  After a plain `pip install .`, start Python outside the checkout, or use the `nncore` command: inside "
-            "it, Python imports the source folder, which has no extension.\n"
-            "  To run without compiled kernels, slowly, ask for NumPy: NNCORE_BACKEND=numpy or "
-            'nncore.set_backend("numpy").'
-        ) from None
-    if native.get_num_threads() == 0:
-        native.set_num_threads(default_threads())
-    obey_threadpoolctl(native)
-    return native
 
 
 def set_num_threads(threads: int) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from nncore import ops
 from nncore.backends.base import Array, Epoch, Memory, Poll, Predictor
+from nncore.backends.extension import load_native
 from nncore.compiler import FlatVectors, Plan, empty
 from nncore.program import Instruction, Program
 
@@ -91,8 +92,13 @@ class NativeExecutable:
 
 
 def _first_update(program: Program) -> int:
-    """The index of the first instruction that changes what outlives the batch, totals apart."""
+    """The index of the first instruction after which a batch is finished, once begun; totals do not count.
+
+    Weights that plain SGD updates one by one may be left half updated: each is whole, and there is no state to match.
+    """
     for i, instruction in enumerate(program.instructions):
+        if instruction.op.endswith("_sgd"):
+            continue
         if any(name is not None and program.root(name).kind in ("parameter", "frozen", "state")
                for name in instruction.outputs):  # fmt: skip
             return i
@@ -105,8 +111,6 @@ class NativeBackend:
     name = "native"
 
     def __init__(self, isa: str | None = None) -> None:
-        from nncore.backends import load_native
-
         self._native = load_native()
         self._isa = isa
 

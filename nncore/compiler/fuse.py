@@ -22,8 +22,46 @@ REWRITES: Mapping[tuple[str, str], str] = {
 takes first's inputs, then second's other inputs."""
 
 
-def fuse(program: Program) -> Program:
-    """The program with every rewrite applied."""
+UPDATES: Mapping[str, Mapping[str, str]] = {
+    "sgd": {"dense_grad_w": "dense_grad_w_sgd", "bias_grad": "bias_grad_sgd"},
+}
+"""``optimizer's op: {gradient's op: op that computes the gradient and updates the weight}``. The gradient is never
+stored; the fused op takes the gradient's inputs, then the weight."""
+
+
+UPDATE_ROWS = 256
+"""The largest batch whose weight gradients are summed in one go, as an update needs them."""
+
+
+def fuse(program: Program, updates: bool = True) -> Program:
+    """The program with every rewrite applied; those of ``UPDATES`` only where ``updates``."""
+    fused = _fuse_pairs(program)
+    return _fuse_updates(fused) if updates else fused
+
+
+def _fuse_updates(program: Program) -> Program:
+    """Let weights be updated where their gradients are computed, if that goes for all of them.
+
+    A gradient comes after the last use of its weight: nothing reads a weight that is updated already.
+    """
+    if not program.instructions or program.instructions[-1].op not in UPDATES:
+        return program
+    fused = UPDATES[program.instructions[-1].op]
+    result = []
+    for instruction in program.instructions[:-1]:
+        gradients = [n for n in instruction.outputs if n is not None and program.buffers[n].kind == "gradient"]
+        if not gradients:
+            result.append(instruction)
+            continue
+        if instruction.op not in fused:
+            return program
+        weight = gradients[0].removeprefix("d_")
+        inputs = (*instruction.inputs, weight)
+        result.append(replace(instruction, op=fused[instruction.op], outputs=(weight,), inputs=inputs))
+    return Program.of(program.name, program.buffers.values(), result)
+
+
+def _fuse_pairs(program: Program) -> Program:
     readers: dict[str, int] = {}
     for instruction in program.instructions:
         for name in instruction.inputs:

@@ -16,6 +16,9 @@ Array = np.ndarray[Any, Any]
 ALIGNMENT = 16
 """Every buffer starts at a multiple of so many elements: 64 bytes of float32, a cache line."""
 
+WHOLE_VECTORS = ("parameters", "gradients")
+"""Buffers that are a whole flat vector, for optimizers; the others of their kinds are single weights in it."""
+
 
 def aligned(size: int) -> int:
     """``size`` rounded up to the alignment."""
@@ -95,10 +98,12 @@ def plan(program: Program, flat: Mapping[str, int], parameters: int, batch: int)
     for name, buffer in program.buffers.items():
         if buffer.base is not None:
             continue
-        if buffer.kind in ("parameter", "frozen"):
-            offsets[name] = flat.get(name, 0)
+        if name in WHOLE_VECTORS:
+            offsets[name] = 0
+        elif buffer.kind in ("parameter", "frozen"):
+            offsets[name] = flat[name]
         elif buffer.kind == "gradient":
-            offsets[name] = flat.get(name.removeprefix("d_"), 0)
+            offsets[name] = flat[name.removeprefix("d_")]
         elif buffer.kind == "state":
             offsets[name] = slots * parameters
             slots += 1

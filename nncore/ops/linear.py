@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from nncore.ops.activations import relu, relu_grad, sigmoid, sigmoid_grad, tanh, tanh_grad
-from nncore.ops.base import Call, Emit, Gradients, gradient, op
+from nncore.ops.base import Call, Emit, Gradients, Step, gradient, op
+from nncore.ops.optim import sgd
 
 Array = np.ndarray[Any, Any]
 
@@ -96,3 +97,19 @@ def dense_grad_x_sigmoid(dx: Array, dy: Array, w: Array, y: Array) -> None:
     """dx = (dy wᵀ) y (1 - y); y[m,k] is the output of the sigmoid that fed this layer"""
     dense_grad_x(dx, dy, w)
     sigmoid_grad(dx, dx, y)
+
+
+@op("mk, mn, kn -> kn", step=True)
+def dense_grad_w_sgd(w: Array, x: Array, dy: Array, w_in: Array, *, step: Step) -> None:
+    """w -= rate (xᵀ dy); w_in is w"""
+    dw = np.empty_like(w)
+    dense_grad_w(dw, x, dy)
+    sgd(w, w_in, dw, step=step)
+
+
+@op("mn, n -> n", step=True)
+def bias_grad_sgd(b: Array, dy: Array, b_in: Array, *, step: Step) -> None:
+    """b -= rate sum_m dy[m]; b_in is b"""
+    db = np.empty_like(b)
+    bias_grad(db, dy)
+    sgd(b, b_in, db, step=step)

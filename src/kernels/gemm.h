@@ -13,20 +13,21 @@
 #include "math.h"
 
 enum {
-    PANEL_VECS = 8,    /* the widest panel, for few rows */
-    FEW_ROWS = 3,      /* up to here a panel of PANEL_VECS is one tile high on some ISA */
-    DEPTH_BLOCK = 256, /* a panel of b of this depth stays in the cache next to the core */
-    ROW_BLOCK = 256,   /* so many rows of a, of that depth, in the one after it */
-    PACK_STEP = 1024,  /* rows of b that are longer than this are packed: else they fall into few sets of the cache */
-    PACK_ROWS = 8,     /* unless c has fewer rows than this */
+    PANEL_VECS = 8,     /* the widest panel, for very few rows */
+    DEPTH_BLOCK = 256,  /* a panel of b of this depth, and a tile of a, stay in the cache next to the core */
+    ROW_BLOCK = 256,    /* so many rows of a, of that depth, in the one after it */
+    STREAM_DEPTH = 16,  /* the depth of a block that reads b once, in runs of whole rows: for few rows, */
+    STREAM_ROWS = 4,    /* up to this many, */
+    STREAM_COLS = 2048, /* and long ones */
 };
 
-typedef enum { AS_IS, RELU, TANH, SIGMOID, RELU_GRAD, TANH_GRAD, SIGMOID_GRAD } finish;
+/* What is done to a sum before it is c: up to DESCEND in registers, beyond in a pass over the tile. */
+typedef enum { AS_IS, RELU, RELU_GRAD, DESCEND, TANH, SIGMOID, TANH_GRAD, SIGMOID_GRAD } finish;
 
 /* c[i,j] = finish(bias[j] + sum_s a[i,s] b[s,j]) */
 typedef struct {
     int64_t rows, depth, cols;
-    real *c; /* c[i,j] at i cols_of_c + j */
+    real *c; /* c[i,j] at i c_row + j */
     int64_t c_row;
     const real *a; /* a[i,s] at i a_row + s a_step */
     int64_t a_row, a_step;
@@ -34,69 +35,89 @@ typedef struct {
     int64_t b_step, b_col;
     const real *bias; /* NULL: 0 */
     finish finish;
-    const real *y; /* of c's layout: what a gradient's finish reads */
+    const real *y; /* of c's layout: what the finish of a gradient reads */
+    real rate;     /* of DESCEND */
 } product;
 
-/* A panel of at most PANEL_VECS vectors of columns, in one block of rows and depth. */
+/* A panel: at most PANEL_VECS vectors of columns, in one block of rows and depth. */
 typedef struct {
     int64_t rows, depth;
     int cols;
-    real *c;
+    real *c; /* c[i,j] at i c_row + j */
     int64_t c_row;
-    const real *a;
+    const real *a; /* a[i,s] at i a_row + s a_step */
     int64_t a_row, a_step;
     const real *b; /* b[s,j] at s b_step + j */
     int64_t b_step;
     const real *start; /* start[i,j] at i start_row + j; NULL: 0 */
     int64_t start_row;
     finish finish;
-    const real *y;
+    const real *y; /* of c's layout */
+    real rate;
+    const real *next; /* what the next panel will pack, to be fetched meanwhile: next_rows rows of next_cols */
+    int64_t next_rows, next_cols, next_row;
 } panel;
 
 #define UNROLL _Pragma("GCC unroll 16")
+
+/* Vector v of a row of a tile; the last one is masked where the panel ends within it. */
+INLINE vec load_in_tile(const real *row, int v, int masked, vec_mask mask)
+{
+    return masked ? vec_load_first(row + v * LANES, mask) : vec_load(row + v * LANES);
+}
 
 /* The micro-kernel: c[i,j] = start[i,j] + sum_s a[i,s] b[s,j] for `rows` by `vecs` vectors from row `i` on. The last
    vector is masked where `tail`. rows, vecs and tail are constants, so that sum[][] lives in registers. */
 INLINE void tile(const int rows, const int vecs, const int tail, const panel *p, int64_t i)
 {
+#define MASKED (tail && v == vecs - 1)
     vec sum[16][PANEL_VECS];
     const vec_mask mask = vec_mask_first(p->cols - (vecs - 1) * LANES);
-    const real *a = p->a + i * p->a_row, *b = p->b, *start = p->start + i * p->start_row;
+    const real *a = p->a + i * p->a_row, *b = p->b, *start = p->start ? p->start + i * p->start_row : NULL;
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++)
-            sum[r][v] = !p->start                  ? vec_zero()
-                        : tail && v == vecs - 1 ? vec_load_first(start + r * p->start_row + v * LANES, mask)
-                                                : vec_load(start + r * p->start_row + v * LANES);
+            sum[r][v] = start ? load_in_tile(start + r * p->start_row, v, MASKED, mask) : vec_zero();
+
     const int64_t a_row = p->a_row, a_step = p->a_step, b_step = p->b_step;
     for (int64_t s = p->depth; s > 0; s--) {
         vec factors[PANEL_VECS];
         UNROLL for (int v = 0; v < vecs; v++)
-            factors[v] = tail && v == vecs - 1 ? vec_load_first(b + v * LANES, mask) : vec_load(b + v * LANES);
+            factors[v] = load_in_tile(b, v, MASKED, mask);
         UNROLL for (int r = 0; r < rows; r++) {
-            vec factor = vec_set1(a[r * a_row]);
+            const vec factor = vec_set1(a[r * a_row]);
             UNROLL for (int v = 0; v < vecs; v++)
                 sum[r][v] = vec_fma(factor, factors[v], sum[r][v]);
         }
         a += a_step;
         b += b_step;
     }
+
     UNROLL for (int r = 0; r < rows; r++) {
         real *c = p->c + (i + r) * p->c_row;
+        const real *y = p->finish == RELU_GRAD ? p->y + (i + r) * p->c_row : NULL;
+        if (p->finish == RELU)
+            UNROLL for (int v = 0; v < vecs; v++)
+                sum[r][v] = vec_relu(sum[r][v]);
+        else if (p->finish == RELU_GRAD)
+            UNROLL for (int v = 0; v < vecs; v++)
+                sum[r][v] = vec_relu_grad(sum[r][v], load_in_tile(y, v, MASKED, mask));
+        else if (p->finish == DESCEND) /* the bits of op_sgd */
+            UNROLL for (int v = 0; v < vecs; v++)
+                sum[r][v] = vec_sub(load_in_tile(c, v, MASKED, mask), vec_mul(vec_set1(p->rate), sum[r][v]));
         UNROLL for (int v = 0; v < vecs; v++)
-            if (tail && v == vecs - 1)
+            if (MASKED)
                 vec_store_first(c + v * LANES, mask, sum[r][v]);
             else
                 vec_store(c + v * LANES, sum[r][v]);
     }
+#undef MASKED
 }
 
 INLINE vec finish_vec(finish f, vec sum, vec y)
 {
     switch (f) {
-    case RELU: return vec_relu(sum);
     case TANH: return vec_tanh(sum);
     case SIGMOID: return vec_sigmoid(sum);
-    case RELU_GRAD: return vec_relu_grad(sum, y);
     case TANH_GRAD: return vec_tanh_grad(sum, y);
     case SIGMOID_GRAD: return vec_sigmoid_grad(sum, y);
     default: return sum;
@@ -106,7 +127,7 @@ INLINE vec finish_vec(finish f, vec sum, vec y)
 /* c = finish(c) for `rows` rows of a panel from row `i` on, while the tile's rows are still in the cache. */
 INLINE void finish_rows_as(const finish f, const panel *p, int64_t i, int rows)
 {
-    const int gradient = f >= RELU_GRAD, whole = p->cols / LANES * LANES;
+    const int gradient = f >= TANH_GRAD, whole = p->cols / LANES * LANES;
     const vec_mask mask = vec_mask_first(p->cols - whole);
     for (int64_t r = i; r < i + rows; r++) {
         real *c = p->c + r * p->c_row;
@@ -123,13 +144,11 @@ INLINE void finish_rows_as(const finish f, const panel *p, int64_t i, int rows)
 static void finish_rows(const panel *p, int64_t i, int rows)
 {
     switch (p->finish) {
-    case RELU: finish_rows_as(RELU, p, i, rows); break;
     case TANH: finish_rows_as(TANH, p, i, rows); break;
     case SIGMOID: finish_rows_as(SIGMOID, p, i, rows); break;
-    case RELU_GRAD: finish_rows_as(RELU_GRAD, p, i, rows); break;
     case TANH_GRAD: finish_rows_as(TANH_GRAD, p, i, rows); break;
     case SIGMOID_GRAD: finish_rows_as(SIGMOID_GRAD, p, i, rows); break;
-    case AS_IS: break;
+    default: break;
     }
 }
 
@@ -141,6 +160,13 @@ static inline int64_t piece(int64_t total, int64_t pieces, int64_t index)
 
 static inline int64_t pieces_of(int64_t total, int64_t most) { return (total + most - 1) / most; }
 
+INLINE void prefetch(const real *from, int64_t row, int64_t rows, int64_t cols)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < cols; j += 64 / (int)sizeof(real))
+            __builtin_prefetch(from + r * row + j);
+}
+
 /* All tiles of a panel that is `vecs` vectors wide. Their heights are balanced: 32 rows are 6, 6, 5, 5, 5, 5. */
 INLINE void panel_tiles(const int vecs, const int tail, const panel *p)
 {
@@ -148,6 +174,13 @@ INLINE void panel_tiles(const int vecs, const int tail, const panel *p)
     int64_t i = 0;
     for (int64_t t = 0; t < tiles; t++) {
         const int rows = (int)piece(p->rows, tiles, t);
+        /* What the next tile reads of c, and a share of the next panel, arrive while this tile is computed. */
+        if ((p->start_row || p->finish == DESCEND) && i + rows < p->rows)
+            prefetch(p->c + (i + rows) * p->c_row, p->c_row, rows, p->cols);
+        if (p->next) {
+            const int64_t first = p->next_rows * t / tiles, last = p->next_rows * (t + 1) / tiles;
+            prefetch(p->next + first * p->next_row, p->next_row, last - first, p->next_cols);
+        }
 #define HEIGHT(n)                                                                                                      \
     case n:                                                                                                            \
         if (n <= TILE_ROWS(vecs))                                                                                      \
@@ -158,7 +191,7 @@ INLINE void panel_tiles(const int vecs, const int tail, const panel *p)
             HEIGHT(9) HEIGHT(10) HEIGHT(11) HEIGHT(12) HEIGHT(13) HEIGHT(14) HEIGHT(15) HEIGHT(16)
         }
 #undef HEIGHT
-        if (p->finish != AS_IS)
+        if (p->finish > DESCEND)
             finish_rows(p, i, rows);
         i += rows;
     }
@@ -208,50 +241,100 @@ static void pack_transposed(real *to, int64_t width, const real *from, int64_t f
         }
 }
 
-/* One block of rows and depth: its panels of columns, each packed before use where that pays. */
-static void multiply_block(const product *p, real *packed, int64_t i, int64_t rows, int64_t s, int64_t depth)
+/* How wide panels are for so many rows: as wide as makes one tile of all of them, else TILE_VECS. */
+static int panel_width(int64_t rows)
 {
-    const int few = rows <= FEW_ROWS, transposed = p->b_step == 1 && p->b_col != 1;
-    const int64_t vecs = pieces_of(p->cols, LANES), panels = pieces_of(vecs, few ? PANEL_VECS : TILE_VECS);
-    const int packs = transposed || (p->b_step > PACK_STEP && rows >= PACK_ROWS);
+    for (int vecs = PANEL_VECS; vecs > 1; vecs--)
+        if (rows <= TILE_ROWS(vecs))
+            return vecs;
+    return TILE_VECS;
+}
+
+/* How a product's operands are brought into the cache. */
+typedef struct {
+    int transposed; /* b's columns are contiguous: pack them as rows */
+    int packs_b;    /* or copy its rows, where they lie so far apart that a panel falls into few sets of the cache */
+    int packs_a;    /* likewise for the columns of a weight gradient's a */
+    int64_t depth_block;
+} strategy;
+
+static strategy strategy_of(const product *p)
+{
+    enum { FAR = 16, MANY_ROWS = 64, MANY_PANELS = 4, FAR_STEP = 256 };
+    const int64_t width = TILE_VECS * LANES;
+    const int transposed = p->b_step == 1 && p->b_col != 1;
+    /* Sums that are taken from the weights in c cannot wait in c for the next block of the depth. */
+    const int whole = p->finish == DESCEND, packs = !whole || p->depth <= DEPTH_BLOCK;
+    const int streams = !transposed && p->rows <= STREAM_ROWS && p->cols >= STREAM_COLS;
+    return (strategy){
+        .transposed = transposed,
+        .packs_b = transposed || (packs && p->b_step > FAR * width && p->rows >= MANY_ROWS),
+        .packs_a = packs && p->a_row == 1 && p->a_step >= FAR_STEP && p->cols >= MANY_PANELS * width,
+        .depth_block = whole ? p->depth : streams ? STREAM_DEPTH : DEPTH_BLOCK,
+    };
+}
+
+/* The rows of b in memory from which `q`'s panel was packed, moved on by its columns: the next panel's. */
+static void fetch_next(panel *q, const product *p, const strategy *how, const real *b, int64_t cols_left)
+{
+    const int64_t cols = cols_left < q->cols ? cols_left : q->cols;
+    q->next = b + q->cols * p->b_col;
+    q->next_rows = how->transposed ? cols : q->depth;
+    q->next_cols = how->transposed ? q->depth : cols;
+    q->next_row = how->transposed ? p->b_col : p->b_step;
+}
+
+/* One block of rows and depth, panel by panel. */
+static void multiply_block(const product *p, const strategy *how, real *scratch, int64_t i, int64_t rows, int64_t s,
+                           int64_t depth)
+{
+    real *packed_b = scratch, *packed_a = scratch + PANEL_VECS * LANES * DEPTH_BLOCK;
+    const int64_t vecs = pieces_of(p->cols, LANES), panels = pieces_of(vecs, panel_width(rows));
+    panel q = {
+        .rows = rows, .depth = depth, .c_row = p->c_row, .a = p->a + i * p->a_row + s * p->a_step, .a_row = p->a_row,
+        .a_step = p->a_step, .start_row = s > 0 ? p->c_row : 0, .finish = s + depth == p->depth ? p->finish : AS_IS,
+        .rate = p->rate,
+    };
+    if (how->packs_a) {
+        q.a_row = DEPTH_BLOCK + LANES; /* not a power of 2 */
+        q.a_step = 1;
+        pack_transposed(packed_a, q.a_row, q.a, p->a_step, rows, (int)depth);
+        q.a = packed_a;
+    }
     int64_t j = 0;
     for (int64_t t = 0; t < panels; t++) {
         const int width = (int)piece(vecs, panels, t);
-        const int cols = (int)(p->cols - j < width * LANES ? p->cols - j : width * LANES);
         const real *b = p->b + s * p->b_step + j * p->b_col;
-        panel q = {
-            .rows = rows, .depth = depth, .cols = cols,
-            .c = p->c + i * p->c_row + j, .c_row = p->c_row,
-            .a = p->a + i * p->a_row + s * p->a_step, .a_row = p->a_row, .a_step = p->a_step,
-            .b = packs ? packed : b, .b_step = packs ? width * LANES : p->b_step,
-            .finish = s + depth == p->depth ? p->finish : AS_IS, .y = p->y ? p->y + i * p->c_row + j : NULL,
-        };
-        if (s > 0) {
-            q.start = q.c;
-            q.start_row = q.c_row;
-        } else if (p->bias) {
-            q.start = p->bias + j;
-        }
-        if (transposed)
-            pack_transposed(packed, q.b_step, b, p->b_col, depth, cols);
-        else if (packs)
-            pack(packed, q.b_step, b, p->b_step, depth, cols);
+        q.cols = (int)(p->cols - j < width * LANES ? p->cols - j : width * LANES);
+        q.c = p->c + i * p->c_row + j;
+        q.start = s > 0 ? q.c : p->bias ? p->bias + j : NULL;
+        q.y = p->y ? p->y + i * p->c_row + j : NULL;
+        q.b = how->packs_b ? packed_b : b;
+        q.b_step = how->packs_b ? width * LANES : p->b_step;
+        q.next = NULL;
+        if (how->transposed)
+            pack_transposed(packed_b, q.b_step, b, p->b_col, depth, q.cols);
+        else if (how->packs_b)
+            pack(packed_b, q.b_step, b, p->b_step, depth, q.cols);
+        if (how->packs_b && t + 1 < panels)
+            fetch_next(&q, p, how, b, p->cols - j - q.cols);
         panel_of_width[width](&q);
-        j += cols;
+        j += q.cols;
     }
 }
 
-static void multiply(const product *p, real *packed)
+static void multiply(const product *p, real *scratch)
 {
+    const strategy how = strategy_of(p);
     const int64_t row_blocks = pieces_of(p->rows, ROW_BLOCK);
-    const int64_t depth_blocks = p->depth > 0 ? pieces_of(p->depth, DEPTH_BLOCK) : 1;
+    const int64_t depth_blocks = p->depth > 0 ? pieces_of(p->depth, how.depth_block) : 1;
     int64_t s = 0;
     for (int64_t k = 0; k < depth_blocks; k++) {
         const int64_t depth = piece(p->depth, depth_blocks, k);
         int64_t i = 0;
         for (int64_t t = 0; t < row_blocks; t++) {
             const int64_t rows = piece(p->rows, row_blocks, t);
-            multiply_block(p, packed, i, rows, s, depth);
+            multiply_block(p, &how, scratch, i, rows, s, depth);
             i += rows;
         }
         s += depth;
@@ -307,27 +390,30 @@ KERNEL(op_dense_grad_x_relu) { (void)step; dense_grad_x(instr, RELU_GRAD, part, 
 KERNEL(op_dense_grad_x_tanh) { (void)step; dense_grad_x(instr, TANH_GRAD, part, parts); }
 KERNEL(op_dense_grad_x_sigmoid) { (void)step; dense_grad_x(instr, SIGMOID_GRAD, part, parts); }
 
-/* dw[k,n] = sum_m x[m,k] dy[m,n]; zeros where m is 0 */
-KERNEL(op_dense_grad_w)
+/* dw[k,n] = finish(sum_m x[m,k] dy[m,n]); the sum is 0 where m is 0 */
+static void dense_grad_w(const nn_instr *instr, finish f, real rate, int part, int parts)
 {
-    (void)step;
     const int64_t m = instr->dim[0], k = instr->dim[1], n = instr->dim[2];
     real *dw = instr->operand[0];
     const real *x = instr->operand[1], *dy = instr->operand[2];
     multiply_share((product){.rows = k, .depth = m, .cols = n, .c = dw, .c_row = n, .a = x, .a_row = 1, .a_step = k,
-                             .b = dy, .b_step = n, .b_col = 1}, instr, part, parts);
+                             .b = dy, .b_step = n, .b_col = 1, .finish = f, .rate = rate}, instr, part, parts);
 }
 
-/* db[n] = sum_m dy[m,n]: the weight gradient of a constant 1 */
-KERNEL(op_bias_grad)
+/* db[n] = finish(sum_m dy[m,n]): the weight gradient of a constant 1 */
+static void bias_grad(const nn_instr *instr, finish f, real rate, int part, int parts)
 {
-    (void)step;
     static const real one = 1;
     const int64_t m = instr->dim[0], n = instr->dim[1];
     real *db = instr->operand[0];
     const real *dy = instr->operand[1];
     multiply_share((product){.rows = 1, .depth = m, .cols = n, .c = db, .c_row = n, .a = &one,
-                             .b = dy, .b_step = n, .b_col = 1}, instr, part, parts);
+                             .b = dy, .b_step = n, .b_col = 1, .finish = f, .rate = rate}, instr, part, parts);
 }
+
+KERNEL(op_dense_grad_w) { (void)step; dense_grad_w(instr, AS_IS, 0, part, parts); }
+KERNEL(op_dense_grad_w_sgd) { dense_grad_w(instr, DESCEND, (real)step->rates[0], part, parts); }
+KERNEL(op_bias_grad) { (void)step; bias_grad(instr, AS_IS, 0, part, parts); }
+KERNEL(op_bias_grad_sgd) { bias_grad(instr, DESCEND, (real)step->rates[0], part, parts); }
 
 #endif

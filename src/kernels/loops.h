@@ -16,22 +16,27 @@
 #define STORE(p, v) (TAIL ? vec_store_first((p) + i, mask_, v) : vec_store((p) + i, v))
 #define KEEP(v, rest) (TAIL ? vec_select(keep_, v, rest) : (v))
 
+/* The statements for the vector at index `at`, masked where `tail`. */
+#define AT_VEC(at, tail, first_lanes, in_first_lanes, ...)                                                             \
+    {                                                                                                                  \
+        enum { TAIL = tail };                                                                                          \
+        const int64_t i = at;                                                                                          \
+        const vec_mask mask_ = first_lanes;                                                                            \
+        const vec_cond keep_ = in_first_lanes;                                                                         \
+        (void)i, (void)mask_, (void)keep_;                                                                             \
+        __VA_ARGS__;                                                                                                   \
+    }
+
 /* For every vector of a range of elements. */
 #define EACH_VEC_OF(range, ...)                                                                                        \
     do {                                                                                                               \
         const nn_range range_ = range;                                                                                 \
-        int64_t i = range_.begin;                                                                                      \
-        for (; i + LANES <= range_.end; i += LANES) {                                                                  \
-            enum { TAIL = 0 };                                                                                         \
-            const vec_mask mask_ = vec_mask_first(LANES);                                                              \
-            (void)mask_;                                                                                               \
-            __VA_ARGS__;                                                                                               \
-        }                                                                                                              \
-        if (i < range_.end) {                                                                                          \
-            enum { TAIL = 1 };                                                                                         \
-            const vec_mask mask_ = vec_mask_first((int)(range_.end - i));                                              \
-            __VA_ARGS__;                                                                                               \
-        }                                                                                                              \
+        const int64_t whole_ = range_.begin + (range_.end - range_.begin) / LANES * LANES;                             \
+        const int left_ = (int)(range_.end - whole_);                                                                  \
+        for (int64_t at_ = range_.begin; at_ < whole_; at_ += LANES)                                                   \
+            AT_VEC(at_, 0, vec_mask_first(LANES), vec_cond_first(LANES), __VA_ARGS__)                                  \
+        if (left_ > 0)                                                                                                 \
+            AT_VEC(whole_, 1, vec_mask_first(left_), vec_cond_first(left_), __VA_ARGS__)                               \
     } while (0)
 
 /* For every vector of this share of `count` elements. Shares begin at multiples of 16 elements. */
@@ -73,24 +78,12 @@ INLINE row row_of(int64_t n)
    row keeps 16 partial sums, element j going to sum j mod 16 in order, in a vec[WIDE], and ends in wide_sum. */
 #define EACH_IN_ROW(shape, ...)                                                                                        \
     do {                                                                                                               \
-        for (int64_t group_ = 0; group_ < (shape).whole; group_ += 16)                                                 \
-            for (int w = 0; w < WIDE; w++) {                                                                           \
-                enum { TAIL = 0 };                                                                                     \
-                const int64_t i = group_ + w * LANES;                                                                  \
-                const vec_mask mask_ = (shape).mask[w];                                                                \
-                const vec_cond keep_ = (shape).keep[w];                                                                \
-                (void)i, (void)mask_, (void)keep_;                                                                     \
-                __VA_ARGS__;                                                                                           \
-            }                                                                                                          \
+        for (int64_t at_ = 0; at_ < (shape).whole; at_ += 16)                                                          \
+            for (int w = 0; w < WIDE; w++)                                                                             \
+                AT_VEC(at_ + w * LANES, 0, (shape).mask[w], (shape).keep[w], __VA_ARGS__)                              \
         if ((shape).whole < (shape).n)                                                                                 \
-            for (int w = 0; w < WIDE; w++) {                                                                           \
-                enum { TAIL = 1 };                                                                                     \
-                const int64_t i = (shape).whole + w * LANES;                                                           \
-                const vec_mask mask_ = (shape).mask[w];                                                                \
-                const vec_cond keep_ = (shape).keep[w];                                                                \
-                (void)i, (void)mask_, (void)keep_;                                                                     \
-                __VA_ARGS__;                                                                                           \
-            }                                                                                                          \
+            for (int w = 0; w < WIDE; w++)                                                                             \
+                AT_VEC((shape).whole + w * LANES, 1, (shape).mask[w], (shape).keep[w], __VA_ARGS__)                    \
     } while (0)
 
 INLINE void wide_set(vec v[WIDE], vec value)

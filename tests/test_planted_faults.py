@@ -1,0 +1,488 @@
+"""Faults planted on purpose: each must turn a test of the suite red, or the suite proves nothing.
+
+A fault is a change of a few characters in the source of one function, or of one header of kernels. The test that must
+fail is called as pytest would call it; the same test passes without the fault, as the suite itself shows.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from importlib import import_module
+from types import FunctionType
+from typing import Any
+
+import planted
+import pytest
+import test_bad_input
+import test_compiler
+import test_determinism
+import test_golden
+import test_gradients
+import test_kernels
+import test_lockstep
+import test_models
+import test_training
+from planted import Patch
+
+from nncore import _native, backends, callbacks, data, losses, metrics, models, ops, random, training
+from nncore.backends.native import NativeExecutable
+from nncore.backends.numpy import NumpyExecutable
+from nncore.compiler import FlatVectors
+from nncore.layers import Dropout
+from nncore.optimizers import Adam
+
+autodiff, fuse, plan = (import_module(f"nncore.compiler.{name}") for name in ("autodiff", "fuse", "plan"))
+
+Test = Callable[[], Any]
+
+
+def body(op: str) -> Any:
+    """The NumPy definition of an op."""
+    return ops.OPS[op].body
+
+
+def faulty(function: FunctionType, old: str, new: str) -> FunctionType:
+    """The function with ``old`` in its source, which must stand there once, replaced by ``new``."""
+    source = textwrap.dedent(inspect.getsource(function))
+    assert source.count(old) == 1, f"{function.__qualname__}: {old!r} is there {source.count(old)} times"
+    tree = ast.parse(source.replace(old, new))
+    definition = tree.body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    definition.decorator_list = []
+    found: dict[str, Any] = {}
+    exec(compile(tree, f"<planted in {function.__qualname__}>", "exec"), function.__globals__, found)
+    return found[definition.name]
+
+
+def layer_and_loss(hidden: str, head: str = "mse") -> Test:
+    return lambda: test_gradients.test_layer_and_loss(hidden, head)
+
+
+def golden_loss(name: str, i: int) -> Test:
+    return lambda: test_golden.test_loss(name, i)
+
+
+def golden_optimizer(name: str, i: int) -> Test:
+    return lambda: test_golden.test_optimizer_on_variables(name, i)
+
+
+def numbered(test: Callable[[int], Any], *numbers: int) -> Test:
+    """The test of several random models."""
+    return lambda: [test(number) for number in numbers]
+
+
+FAULTS: dict[str, tuple[Any, str, str, Test]] = {
+    # definitions of ops
+    "relu passes a gradient at 0": (body("relu_grad"), "= y > 0", "= y >= 0", layer_and_loss("Dense relu")),
+    "tanh's gradient has a wrong sign": (body("tanh_grad"), "1 - y * y", "1 + y * y", layer_and_loss("Dense tanh")),
+    "sigmoid's gradient has a wrong sign": (
+        body("sigmoid_grad"),
+        "y * (1 - y)",
+        "y * (1 + y)",
+        layer_and_loss("Dense sigmoid"),
+    ),
+    "the slope of a leaking relu is that of its threshold": (
+        body("general_relu_grad"),
+        "negative_slope)",
+        "threshold)",
+        layer_and_loss("ReLU with all"),
+    ),
+    "softmax's gradient forgets its sum": (
+        body("softmax_grad"),
+        "- np.sum",
+        "- 0 * np.sum",
+        layer_and_loss("Dense softmax"),
+    ),
+    "t - p for p - t": (
+        body("softmax_cross_entropy_grad"),
+        " - t, dloss",
+        " + t, dloss",
+        layer_and_loss("Dense", "cce fused"),
+    ),
+    "a sum for a mean": (body("mean_squared_error"), "np.mean(", "np.sum(", golden_loss("MeanSquaredError", 0)),
+    "a mean for a sum": (body("cross_entropy"), "np.sum(-", "np.mean(-", golden_loss("CategoricalCrossentropy", 0)),
+    "another epsilon": (
+        body("binary_cross_entropy").__globals__["_clip"],
+        "low, high = p.dtype.type(EPSILON)",
+        "low, high = p.dtype.type(2 * EPSILON)",
+        golden_loss("BinaryCrossentropy", 3),
+    ),
+    "probabilities are not normalised": (
+        body("cross_entropy"),
+        "p / np.sum(p, axis=1, keepdims=True)",
+        "p",
+        golden_loss("CategoricalCrossentropy", 3),
+    ),
+    "the loss is divided by the sum of the weights": (
+        body("loss_scale"),
+        "loss.shape[0]",
+        "(loss.shape[0] if weight is None else weight.sum())",
+        lambda: test_training.test_sample_weight_divides_by_the_number_of_rows("numpy"),
+    ),
+    "totals without their weights": (
+        body("add_rows"),
+        "if weight is None",
+        "if True",
+        lambda: test_golden.test_loss_in_a_program("MeanSquaredError", 0, "numpy"),
+    ),
+    "SGD goes uphill": (body("sgd"), "w -= w", "w += w", golden_optimizer("SGD", 0)),
+    "momentum takes the wrong part": (
+        body("sgd_momentum"),
+        "v *= momentum",
+        "v *= 1 - momentum",
+        golden_optimizer("SGD", 1),
+    ),
+    "Nesterov looks nowhere": (
+        body("sgd_momentum"),
+        "momentum * v - rate * g if",
+        "momentum * v if",
+        golden_optimizer("SGD", 2),
+    ),
+    "Adam's epsilon under the root": (
+        body("adam"),
+        "np.sqrt(v) + real(epsilon)",
+        "np.sqrt(v + real(epsilon))",
+        golden_optimizer("Adam", 2),
+    ),
+    "Adam counts from 1": (
+        Adam.rates,
+        "first + 1, first + count + 1",
+        "first + 2, first + count + 2",
+        golden_optimizer("Adam", 0),
+    ),
+    "what dropout keeps is not scaled": (
+        body("dropout"),
+        "1 / (1 - rate) if rate < 1 else 0",
+        "1",
+        lambda: test_training.test_dropout_acts_in_training_only("numpy"),
+    ),
+    "dropout draws in another order": (
+        body("dropout").__globals__["random_words"],
+        "transpose(1, 0, 2)",
+        "transpose(1, 2, 0)",
+        lambda: test_lockstep.test_dropout_masks_are_the_reference_s("baseline"),
+    ),
+    "a probability of 0.5 counts as 1": (
+        body("binary_matches"),
+        "(p > threshold) == t, axis",
+        "(p >= threshold) == t, axis",
+        lambda: test_training.test_accuracy_by_shape("numpy"),
+    ),
+    "a batch takes the first rows": (
+        body("gather"),
+        "source[step.rows]",
+        "source[: len(x)]",
+        lambda: test_training.test_fit_by_hand(8, "numpy"),
+    ),
+    # gradient rules
+    "swapped factors": (
+        ops.GRADIENTS["multiply"],
+        "d_outputs[0], b)[0]",
+        "d_outputs[0], a)[0]",
+        lambda: test_compiler.test_a_value_used_twice("numpy"),
+    ),
+    "swapped operands of the weight's gradient": (
+        ops.GRADIENTS["dense"],
+        '"dense_grad_w", x, dy',
+        '"dense_grad_w", dy, x',
+        layer_and_loss("Dense"),
+    ),
+    "the bias is not trained": (ops.GRADIENTS["dense"], "call.wanted[2]", "False", layer_and_loss("Dense")),
+    "dropped values pass a gradient": (
+        ops.GRADIENTS["dropout"],
+        '"multiply", d_outputs[0], call.outputs[1]',
+        '"add", d_outputs[0], d_outputs[0]',
+        layer_and_loss("Dropout"),
+    ),
+    "a rescaled gradient is shifted": (
+        ops.GRADIENTS["scale_shift"],
+        "offset=0.0",
+        "offset=1.0",
+        layer_and_loss("Rescaling"),
+    ),
+    # losses, metrics, layers
+    "labels are smoothed too much": (
+        losses._Crossentropy._smoothing,
+        "/ classes",
+        "",
+        golden_loss("CategoricalCrossentropy", 2),
+    ),
+    "mean_with_sample_weight divides by the rows": (
+        losses.Loss._reduce,
+        "total / count",
+        "total / values.size",
+        golden_loss("MeanSquaredError", 0),
+    ),
+    "accuracy looks at the wrong shape": (
+        metrics._accuracy,
+        "len(y_shape) < len(p_shape)",
+        "len(y_shape) > len(p_shape)",
+        lambda: test_training.test_accuracy_by_shape("numpy"),
+    ),
+    "dropout in predictions": (
+        Dropout.lower,
+        "not b.training or",
+        "",
+        lambda: test_models.test_layers_of_three_axes("Dropout", "numpy"),
+    ),
+    # the compiler
+    "of two gradients the last one counts": (
+        autodiff._Gradients.add,
+        "if root.name in self._of:",
+        "if False:",
+        lambda: test_compiler.test_a_weight_used_twice("numpy"),
+    ),
+    "fusion drops what somebody else reads": (
+        fuse._fusable,
+        "readers[root.name] != 1",
+        "readers[root.name] < 1",
+        test_compiler.test_what_somebody_else_reads_is_not_fused_away,
+    ),
+    "fusion reads what is not written yet": (
+        fuse._fusable,
+        "if needed & written",
+        "if False",
+        test_compiler.test_nothing_moves_before_what_it_needs,
+    ),
+    "a buffer is given away before its last use": (
+        plan._lifetimes,
+        "(root, first, i)",
+        "(root, first, first)",
+        numbered(test_compiler.test_no_two_living_buffers_share_memory, 0, 1, 2),
+    ),
+    "a buffer is given away before its last use, seen from outside": (
+        plan._lifetimes,
+        "(root, first, i)",
+        "(root, first, max(first, i - 1))",
+        numbered(test_lockstep.test_numpy_on_shared_memory, *range(0, 20, 2)),
+    ),
+    "weights stay where another model put them": (
+        FlatVectors.adopt,
+        "if variable.value is not view",
+        "if variable.value.base is None",
+        lambda: test_models.test_a_shared_layer_stays_shared("native"),
+    ),
+    # executors
+    "every epoch draws the masks of the first": (
+        NumpyExecutable.run,
+        "epoch.step + i",
+        "i",
+        numbered(test_lockstep.test_weights_after_epochs, *range(12)),
+    ),
+    "the tail is run as a full batch": (
+        NumpyExecutable.run,
+        "min((i + 1) * batch, epoch.count)",
+        "(i + 1) * batch",
+        lambda: test_training.test_fit_by_hand(8, "numpy"),
+    ),
+    "kernels see one row": (
+        NativeExecutable._template,
+        "instruction.dims[letter].batched",
+        "False",
+        numbered(test_lockstep.test_every_buffer_of_a_step, 0, 1, 2),
+    ),
+    # training
+    "validation begins a row late": (
+        models._split,
+        "int(len(data) * (1 - share))",
+        "int(len(data) * (1 - share)) + 1",
+        lambda: test_training.test_validation_split_sizes(0.5, 21),
+    ),
+    "no shuffling": (
+        training._order,
+        "return generator.permutation(count)",
+        "return np.arange(count)",
+        lambda: test_training.test_shuffle("numpy"),
+    ),
+    "the totals of all epochs": (
+        training.Trainer._run_epoch,
+        "memory.totals[...] = 0",
+        "pass",
+        lambda: test_training.test_fit_by_hand(8, "native"),
+    ),
+    "steps are not counted": (
+        training.Trainer._run_epoch,
+        "first_step + int(memory.done[0])",
+        "first_step",
+        lambda: test_training.test_fit_by_hand(8, "native"),
+    ),
+    "classes that are not named weigh nothing": (
+        training.Trainer._class_weights,
+        "np.ones(classes",
+        "np.zeros(classes",
+        lambda: test_training.test_class_weight(False, "native"),
+    ),
+    "logs in another order": (
+        callbacks.plain_logs,
+        "sorted((logs or {}).items())",
+        "reversed((logs or {}).items())",
+        lambda: test_golden.test_fit("clf/sgd", "native"),
+    ),
+    "every seed is the same": (
+        random.draw_seed,
+        "_state + _STRIDE & _MASK",
+        "_state",
+        lambda: test_training.test_shuffle("numpy"),
+    ),
+    # data
+    "one label too many": (
+        data.check_labels,
+        "high < classes",
+        "high <= classes",
+        lambda: test_bad_input.test_labels("too large", "fit", "numpy"),
+    ),
+    "NaN is let through": (
+        data.check_finite,
+        'array.dtype.kind != "f"',
+        'array.dtype.kind == "f"',
+        lambda: test_bad_input.test_data("NaN in x", "fit"),
+    ),
+    "the row of a large array is that of its piece": (
+        data._refuse,
+        "place[0] += start",
+        "pass",
+        test_bad_input.test_row_of_a_large_array,
+    ),
+}
+
+
+@pytest.mark.usefixtures("seed")
+@pytest.mark.parametrize("title", FAULTS)
+def test_a_fault_in_python_turns_the_suite_red(title: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, old, new, test = FAULTS[title]
+    backends.set_backend(backend_of(test))
+    changed = faulty(function, old, new)
+    assert changed.__code__.co_freevars == function.__code__.co_freevars
+    monkeypatch.setattr(function, "__code__", changed.__code__)
+    with pytest.raises(BaseException) as caught:
+        test()
+    assert not isinstance(caught.value, KeyboardInterrupt | NameError | SyntaxError | ImportError), caught.value
+
+
+def backend_of(test: Test) -> str:
+    """The backend that a test is called for, as its last argument names it."""
+    return "numpy" if '"numpy"' in inspect.getsource(test) else "native"
+
+
+# Kernels.
+
+
+def definition(op: str) -> Test:
+    return lambda: test_kernels.test_definition(op, planted.ISA)
+
+
+def parts(op: str) -> Test:
+    return lambda: test_kernels.test_any_number_of_parts(op, planted.ISA)
+
+
+def in_order() -> None:
+    test_determinism.test_products_are_summed_in_order(planted.ISA, 31)
+
+
+KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
+    "the tail is one short": (
+        [Patch("kernels/loops.h", "(int)(range_.end - whole_)", "(int)(range_.end - whole_ - 1)")],
+        definition("relu"),
+    ),
+    "the tail is written whole": (
+        [Patch("kernels/loops.h", "vec_store_first((p) + i, mask_, v)", "vec_store((p) + i, v)")],
+        definition("relu"),
+    ),
+    "swapped operands": (
+        [Patch("kernels/elementwise.h", "f(LOAD(a), LOAD(b))", "f(LOAD(b), LOAD(a))")],
+        definition("tanh_grad"),
+    ),
+    "a wrong sign": (
+        [Patch("kernels/math.h", "vec_sub(vec_set1(1), vec_mul(y, y))", "vec_add(vec_set1(1), vec_mul(y, y))")],
+        definition("tanh_grad"),
+    ),
+    "no bias": ([Patch("kernels/gemm.h", "p->bias ? p->bias + j : NULL", "NULL")], definition("dense")),
+    "a block of the depth goes on from another row": (
+        [Patch("kernels/gemm.h", "s > 0 ? p->c_row : 0", "0")],
+        definition("dense"),
+    ),
+    "products are summed backwards": (
+        [
+            Patch(
+                "kernels/gemm.h",
+                ".a = x, .a_row = k, .a_step = 1",
+                ".a = PLANTED(x, x + k - 1), .a_row = k, .a_step = PLANTED(1, -1)",
+            ),
+            Patch(
+                "kernels/gemm.h",
+                ".b = w, .b_step = n, .b_col = 1",
+                ".b = PLANTED(w, w + (k - 1) * n), .b_step = PLANTED(n, -n), .b_col = 1",
+            ),
+        ],
+        in_order,
+    ),
+    "SGD in the weights' gradient goes uphill": (
+        [
+            Patch(
+                "kernels/gemm.h",
+                "vec_sub(w, vec_mul(vec_set1(p->rate), sum[r][v]))",
+                "vec_add(w, vec_mul(vec_set1(p->rate), sum[r][v]))",
+            )
+        ],
+        definition("dense_grad_w_sgd"),
+    ),
+    "threads leave out the end": (
+        [Patch("nncore.h", "grains * (part + 1) / parts * grain", "grains * (part + 1) / (parts + 1) * grain")],
+        parts("add"),
+    ),
+    "softmax does not subtract the maximum": (
+        [Patch("kernels/softmax.h", "vec_sub(e[j], top)", "e[j]")],
+        definition("softmax"),
+    ),
+    "a sum for a mean": (
+        [Patch("kernels/loops.h", "wide_sum(sum) / (real)n", "wide_sum(sum)")],
+        definition("mean_squared_error"),
+    ),
+    "Nesterov without momentum": (
+        [Patch("kernels/optim.h", "vec_mul(momentum, speed)", "speed")],
+        definition("sgd_momentum"),
+    ),
+    "Adam's epsilon under the root": (
+        [Patch("kernels/optim.h", "vec_add(vec_sqrt(v_new), epsilon)", "vec_sqrt(vec_add(v_new, epsilon))")],
+        definition("adam"),
+    ),
+    "a match is below the threshold": (
+        [Patch("kernels/metrics.h", "vec_lt(threshold, p)", "vec_lt(p, threshold)")],
+        definition("binary_matches"),
+    ),
+    "weights are left out of the totals": (
+        [Patch("kernels/metrics.h", "value[i] * weight[i]", "value[i]")],
+        definition("add_rows"),
+    ),
+    "dropout starts one block late": (
+        [Patch("kernels/random.h", "BLOCKS * group + (uint64_t)i", "BLOCKS * group + (uint64_t)i + 1")],
+        definition("dropout"),
+    ),
+    "a batch takes the first rows": (
+        [Patch("kernels/data.h", "b->rows[r]", "r")],
+        definition("gather"),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """All kernels with all faults, none of them switched on."""
+    return planted.build(tmp_path_factory.mktemp("planted"), [patches for patches, _ in KERNEL_FAULTS.values()])
+
+
+@pytest.mark.parametrize("title", KERNEL_FAULTS)
+def test_a_fault_in_a_kernel_turns_the_suite_red(title: str, library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same library passes with the fault switched off."""
+    test = KERNEL_FAULTS[title][1]
+    switch = planted.ctypes.c_int.in_dll(library, "planted_fault")
+    monkeypatch.setattr(_native, "call", planted.caller(library))
+    switch.value = 0
+    test()
+    switch.value = 1 + list(KERNEL_FAULTS).index(title)
+    with pytest.raises(AssertionError):
+        test()
+    switch.value = 0
