@@ -24,7 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--only", metavar="WORDS", help="workloads and sections with one of these words, commas between, in the name"
     )
     parser.add_argument(
-        "--peers", metavar="NAMES", help=f"compare with these, by default with all: {','.join(peers.PEERS)}; '' for none"
+        "--peers",
+        metavar="NAMES",
+        help=f"compare with these, by default with all: {','.join(peers.PEERS)}; '' for none",
     )
     parser.add_argument("--quick", action="store_true", help=f"time {QUICK_ROUNDS} rounds, not {ROUNDS}")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write everything measured to FILE")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from statistics import median
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -21,24 +21,26 @@ EPOCHS = 20
 
 
 def measure(sides: Sequence[str], quick: bool) -> dict[str, Any]:
-    """Seconds and epochs to ``GOAL``, for each side that trains; the sides take turns in which they train to the end."""
-    taken: dict[str, list[Any]] = {side: [] for side in sides}
-    for _ in range(1 if quick else 3):
-        for side in sides:
-            with Worker(side, core()) as worker:
-                taken[side].append(worker.ask("call", __name__, "train", side))
-    found = {
-        side: {
-            "seconds": median(run["seconds"] for run in runs),
-            "seconds_best": min(run["seconds"] for run in runs),
-            "epochs": runs[0]["epochs"],
-            "epoch_seconds_best": min(min(run["epoch_seconds"]) for run in runs),
-            "accuracies": runs[0]["accuracies"],
-            "reached": all(run["reached"] for run in runs),
+    """Seconds and epochs to ``GOAL``, for each side that trains. The sides take turns, an epoch each."""
+    with ExitStack() as stack:
+        workers = {side: stack.enter_context(Worker(side, core())) for side in sides}
+        left = [side for side, worker in workers.items() if worker.ask("call", __name__, "begin", side)]
+        found: dict[str, dict[str, Any]] = {
+            side: {"epoch_seconds": [], "epoch_cpu": [], "accuracies": [], "reached": False} for side in left
         }
-        for side, runs in taken.items()
-        if runs[0] is not None
-    }
+        for _ in range(2 if quick else EPOCHS):
+            for side in tuple(left):
+                seconds, cpu, reached = workers[side].ask("call", __name__, "epoch")
+                record = found[side]
+                record["epoch_seconds"].append(seconds)
+                record["epoch_cpu"].append(cpu)
+                record["accuracies"].append(reached)
+                if reached >= GOAL:
+                    record["reached"] = True
+                    left.remove(side)
+    for record in found.values():
+        record["seconds"], record["cpu"] = sum(record["epoch_seconds"]), sum(record["epoch_cpu"])
+        record["epochs"] = len(record["accuracies"])
     return {"work": WORK.name, "goal": GOAL, "sides": found}
 
 
@@ -60,22 +62,20 @@ class _Nncore:
     def __init__(self, work: Fit, x: Array, y: Array) -> None:
         self._x, self._y, self._batch, self._model = x, y, work.batch, build_compiled(work)
 
-    def train(self, epochs: int, shuffle: bool) -> None:
-        self._model.fit(self._x, self._y, batch_size=self._batch, epochs=epochs, shuffle=shuffle, verbose=0)
-
-    def weights(self) -> list[Array]:
-        arrays: list[Array] = self._model.get_weights()
-        return arrays
+    _state: dict[str, Any] = {}
 
 
-def train(side: str) -> dict[str, Any] | None:
-    """Train one epoch after the other; only the training is timed, and the same NumPy code judges all sides.
+"""What a process holds between two epochs: the network and the images to test on."""
 
-    Whatever happens once, such as compiling, happens before the clock starts, in an epoch that is then thrown away.
+
+def begin(side: str) -> bool:
+    """Make a side's network ready, in its process; false where the side does not train.
+
+    Whatever happens once, such as compiling, happens here, in an epoch of a network that is then thrown away.
     """
     import nncore
 
-    x, y, x_test, labels = data()
+    x, y, *_state["test"] = data()
     make: Any = _Nncore
     if side in BACKENDS:
         nncore.set_backend(BACKENDS[side])
@@ -87,22 +87,19 @@ def train(side: str) -> dict[str, Any] | None:
 
     warm = make(WORK, x, y)
     if warm is None:
-        return None
+        return False
     warm.train(1, shuffle=True)
-    network = make(WORK, x, y)
-    accuracies: list[float] = []
-    taken: list[float] = []
-    for _ in range(EPOCHS):
-        start = time.perf_counter()
-        network.train(1, shuffle=True)
-        taken.append(time.perf_counter() - start)
-        accuracies.append(accuracy(network.weights(), x_test, labels))
-        if accuracies[-1] >= GOAL:
-            break
-    return {
-        "seconds": sum(taken), "epochs": len(taken), "epoch_seconds": taken, "accuracies": accuracies,
-        "reached": accuracies[-1] >= GOAL,
-    }  # fmt: skip
+    _state["network"] = make(WORK, x, y)
+    return True
+
+
+def epoch() -> tuple[float, float, float]:
+    """Train an epoch: seconds by the clock and on the core, and then the accuracy, which the same code finds for all."""
+    network = _state["network"]
+    start, cpu = time.perf_counter(), time.process_time()
+    network.train(1, shuffle=True)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    return seconds, cpu, accuracy(network.weights(), *_state["test"])
 
 
 def accuracy(weights: Sequence[Array], x: Array, labels: Array) -> float:

@@ -61,12 +61,13 @@ def widths(chosen: tuple[int, ...], rounds: int) -> list[dict[str, float]]:
         for _ in range(rounds):
             for width, worker in workers.items():
                 peak = max(peak, worker.ask("peak"))
-                timings[width].seconds.append(worker.ask("time"))
+                timings[width].take(worker)
     return [
         {
             "width": width,
             "best_ps": 1e12 * timing.best / works[width].flops,
             "median_ps": 1e12 * timing.median / works[width].flops,
+            "cpu_ps": 1e12 * min(timing.cpu) / works[width].flops,
             "share_of_peak": works[width].flops / timing.best / 1e9 / peak,
         }
         for width, timing in timings.items()

@@ -47,12 +47,21 @@ class Timing:
     """Seconds of one unit of a workload by one side, run by run."""
 
     seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    """Of them, seconds that the side's process had the core: fewer where other programs took it away."""
     first: list[float] = field(default_factory=list)
     """What the first side took just before each of the runs; empty for the first side itself."""
     error: float = 0.0
     """How far the side's result is from the reference's."""
     call: tuple[float, float] | None = None
     """Median and 99th percentile of single calls, where units are calls of one sample."""
+
+    def take(self, worker: Worker) -> float:
+        """Let the side run once more; returns the seconds."""
+        seconds, cpu = worker.ask("time")
+        self.seconds.append(seconds)
+        self.cpu.append(cpu)
+        return float(seconds)
 
     @property
     def best(self) -> float:
@@ -128,13 +137,14 @@ class Side:
         self._task.run()  # whatever happens once, such as touching new memory, has happened now
         return result
 
-    def time(self) -> float:
-        """Seconds of one unit, over one run."""
+    def time(self) -> tuple[float, float]:
+        """Seconds of one unit, over one run: by the clock, and on the core."""
         assert self._work is not None
         assert self._task is not None
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         self._task.run()
-        return (time.perf_counter() - start) / self._work.units
+        end, end_cpu = time.perf_counter(), time.process_time()
+        return (end - start) / self._work.units, (end_cpu - start_cpu) / self._work.units
 
     def latency(self) -> tuple[float, float]:
         """Median and 99th percentile of the seconds of single calls."""
@@ -296,10 +306,8 @@ def measure(work: Work, workers: Sequence[Worker], rounds: int) -> Measurement:
             break
         measurement.peak = max(measurement.peak, first.ask("peak"))
         for worker in others:
-            before = first.ask("time")
-            timings[first.name].seconds.append(before)
-            timings[worker.name].first.append(before)
-            timings[worker.name].seconds.append(worker.ask("time"))
+            timings[worker.name].first.append(timings[first.name].take(first))
+            timings[worker.name].take(worker)
     measurement.peak = max(measurement.peak, first.ask("peak"))
     if isinstance(work, Predict) and work.batch == 1:
         for worker in (first, *others):

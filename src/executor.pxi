@@ -4,6 +4,7 @@ from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from numpy import empty as new_array
@@ -37,6 +38,9 @@ cdef double SHORT = 5e3
 
 cdef double HEAVY = 5e6
 """Nanoseconds of estimated work after which it looks at the clock inside a batch."""
+
+cdef double SLICE = 20e6
+"""Nanoseconds of estimated work that a kernel is given at a time."""
 
 cdef double TEAM_WORK = 200e3
 """Nanoseconds of estimated work in a batch for each thread beyond the first."""
@@ -127,7 +131,7 @@ cdef class Code:
         arrays: ``"source"``, ``"input"`` or ``"output"`` for each array that run() takes.
         batch: Rows in a full batch.
         sizes: Bytes that each of the six memories must have.
-        updates_from: The first instruction that changes weights: a run may stop before it, not after.
+        updates_from: The first instruction from which on a batch must be finished: a run may stop before it, not after.
         table: The instruction set to run on, by name; ``None`` for the chosen one.
     """
 
@@ -177,7 +181,7 @@ cdef class Code:
 
         The workspace among the memories may be ``None``: the code has one of its own for each call at work. Every now
         and then looks for signals and calls ``poll(batches finished)``; an exception stops the run before the
-        next change of weights.
+        next batch, or inside one as long as it may be broken off.
         """
         cdef char *region[REGIONS]
         cdef nn_source sources[MAX_ARRAYS]
@@ -487,20 +491,33 @@ cdef void run_batch(Run *run, int64_t *meetings, int part, int parts) noexcept n
             if alone and meet(run, meetings, part, parts):
                 return
             alone = False
-            bound.kernel(&bound.instr, &run.now, part, parts)
-            if part == 0:
-                count_work(run, i, bound.cost / parts)
+            run_instruction(run, i, part, parts)
             if meet(run, meetings, part, parts):
                 return
         else:
             alone = True
             if part == 0 and not run.stop:
-                bound.kernel(&bound.instr, &run.now, 0, 1)
-                count_work(run, i, bound.cost)
+                run_instruction(run, i, 0, 1)
+
+
+cdef void run_instruction(Run *run, int i, int part, int parts) noexcept nogil:
+    """Share ``part`` of an instruction: a long one in slices, between which part 0 may come up for air."""
+    cdef Bound *bound = &run.bound[i]
+    cdef double cost = bound.cost / parts
+    cdef int s, slices = 1 + <int> (cost / SLICE)
+    cdef nn_instr instr = bound.instr
+    for s in range(part * slices, (part + 1) * slices):
+        # A share finds its scratch by its number, but all slices of a thread use the thread's.
+        instr.scratch = <char *> (<uintptr_t> run.scratch + <uintptr_t> part * NN_SCRATCH - <uintptr_t> s * NN_SCRATCH)
+        bound.kernel(&instr, &run.now, s, parts * slices)
+        if part == 0:
+            count_work(run, i, cost / slices)
+            if run.stop:
+                return
 
 
 cdef void count_work(Run *run, int i, double cost) noexcept nogil:
-    """After instruction ``i``: in long batches look for signals, as long as nothing has changed the weights."""
+    """After work on instruction ``i``: in long batches look for signals, as long as the batch may be broken off."""
     run.work += cost
     if run.work > HEAVY and i + 1 <= run.updates_from:
         run.work = 0

@@ -31,8 +31,10 @@ extern int planted_fault;
 
 @dataclass(frozen=True)
 class Patch:
-    """An expression of a file of src, and what a fault makes of it. Where ``right`` is more than an expression, ``wrong``
-    is all of the new text, with ``PLANTED(right, wrong)`` in it."""
+    """An expression of a file of src, and what a fault makes of it.
+
+    Where ``right`` is more than an expression, ``wrong`` is all of the new text, with ``PLANTED(right, wrong)`` in it.
+    """
 
     file: str
     right: str

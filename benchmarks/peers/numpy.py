@@ -100,9 +100,7 @@ def predictor(work: Predict) -> Callable[[], Array]:
     """The forward pass; into arrays that exist where the workload says so."""
     x, weights = work.data(), initial_weights(work.sizes)
     *hidden, (w_last, b_last) = list(zip(weights[::2], weights[1::2], strict=True))
-    outputs: list[Array | None] = [
-        np.empty((work.batch, n), np.float32) if work.out else None for n in work.sizes[1:]
-    ]
+    outputs: list[Array | None] = [np.empty((work.batch, n), np.float32) if work.out else None for n in work.sizes[1:]]
 
     def once() -> Array:
         a = x

@@ -33,9 +33,7 @@ class Fit:
         self._model = _model(work.sizes)
         rate = RATES[work.optimizer]
         adam = work.optimizer == "adam"
-        self._optimizer = (
-            Adam(rate, L2=0.0, eps=EPSILON, grad_clip=0.0) if adam else SGD(rate, L2=0.0, grad_clip=0.0)
-        )
+        self._optimizer = Adam(rate, L2=0.0, eps=EPSILON, grad_clip=0.0) if adam else SGD(rate, L2=0.0, grad_clip=0.0)
         self.loss = 0.0
 
     def train(self, epochs: int, shuffle: bool) -> None:

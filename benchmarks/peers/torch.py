@@ -82,5 +82,3 @@ def predictor(work: Predict) -> Callable[[], Array] | None:
         return predictions
 
     return once
-
-

@@ -4,37 +4,53 @@
 
 #include "loops.h"
 
-/* The rows of a batch that a share copies. */
+/* The rows of a batch that a share copies, and how it asks memory for rows to come. */
 typedef struct {
     const nn_source *source;
     const int64_t *rows; /* NULL: consecutive from `first` */
-    int64_t first, begin, end, n;
-    int64_t ahead, most; /* how many rows ahead to ask for memory, and for how many of a row's bytes; see rows_of */
+    int64_t first, begin, end, m, n;
+    int64_t following; /* how many rows of the next batch are known */
+    int64_t distance;  /* else the row to ask for, counted from the one that is copied */
+    int64_t bytes;     /* of a row; 0 where asking does not help */
 } batch_rows;
+
+enum {
+    CACHE_LINE = 64,
+    SHORT_ROW = 128,       /* rows up to here arrive soon enough without being asked for */
+    LONG_ROW = 16 * 1024,  /* of a longer one the processor foresees the rest */
+    DISTANCE = 4 * 1024,   /* bytes between the row that is copied and the one asked for, in the same batch */
+    ROW_START = 1024,      /* bytes asked for there */
+};
+
+INLINE batch_rows rows_of(const nn_instr *instr, const nn_step *step, int64_t element, int part, int parts)
+{
+    const nn_range share = nn_share(instr->dim[0], 1, part, parts);
+    const nn_source *source = instr->operand[1];
+    const int64_t n = instr->dim[1], bytes = n * element;
+    const int helps = step->rows && source->column_stride == element && bytes > SHORT_ROW;
+    return (batch_rows){.source = source, .rows = step->rows, .first = step->first, .begin = share.begin,
+                        .end = share.end, .m = instr->dim[0], .n = n, .following = step->ahead,
+                        .distance = DISTANCE / (bytes + 1) + 1, .bytes = helps ? bytes : 0};
+}
 
 INLINE const char *source_row(const batch_rows *b, int64_t r)
 {
     return b->source->base + (b->rows ? b->rows[r] : b->first + r) * b->source->row_stride;
 }
 
-/* The processor foresees the rest of a row, but not where the next one is: its beginning is asked for 4 KiB ahead. Where
-   rows are short, or come one after the other, it needs no help. */
-INLINE batch_rows rows_of(const nn_instr *instr, const nn_step *step, int64_t element, int part, int parts)
+/* While row r is copied, asks for the row in its place in the next batch, which arrives during this batch's arithmetic;
+   where that row is not known, for the start of one further on in this batch. */
+INLINE void prefetch_for(const batch_rows *b, int64_t r)
 {
-    const nn_range share = nn_share(instr->dim[0], 1, part, parts);
-    const nn_source *source = instr->operand[1];
-    const int64_t n = instr->dim[1], bytes = n * element;
-    const int helps = step->rows && source->column_stride == element && bytes > 128;
-    return (batch_rows){.source = source, .rows = step->rows, .first = step->first, .begin = share.begin,
-                        .end = share.end, .n = n, .ahead = 4096 / (bytes + 1) + 1,
-                        .most = !helps ? 0 : bytes < 1024 ? bytes : 1024};
-}
-
-INLINE void prefetch_row(const batch_rows *b, int64_t r)
-{
-    if (b->most && r < b->end) {
-        const char *row = source_row(b, r);
-        for (int64_t byte = 0; byte < b->most; byte += 64)
+    if (b->bytes == 0)
+        return;
+    if (r < b->following && b->bytes <= LONG_ROW) {
+        const char *row = source_row(b, b->m + r);
+        for (int64_t byte = 0; byte < b->bytes; byte += CACHE_LINE)
+            __builtin_prefetch(row + byte, 0, 2);
+    } else if (r + b->distance < b->end) {
+        const char *row = source_row(b, r + b->distance);
+        for (int64_t byte = 0; byte < b->bytes && byte < ROW_START; byte += CACHE_LINE)
             __builtin_prefetch(row + byte);
     }
 }
@@ -47,7 +63,7 @@ INLINE void prefetch_row(const batch_rows *b, int64_t r)
         for (int64_t r = b.begin; r < b.end; r++) {                                                                    \
             const char *from = source_row(&b, r);                                                                      \
             TO *to = (TO *)instr->operand[0] + r * b.n;                                                                \
-            prefetch_row(&b, r + b.ahead);                                                                             \
+            prefetch_for(&b, r);                                                                                       \
             if (stride == sizeof(FROM))                                                                                \
                 for (int64_t j = 0; j < b.n; j++) {                                                                    \
                     FROM v;                                                                                            \
