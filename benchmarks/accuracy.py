@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import peers
-from benchmarks.harness import SIDES, Worker, core
+from benchmarks.harness import Worker, core
 from benchmarks.workloads import BACKENDS, Array, Fit, build_compiled
 
 WORK = Fit((784, 256, 128, 10), batch=96, optimizer="adam", steps=625, epochs=1)
@@ -62,9 +62,15 @@ class _Nncore:
     def __init__(self, work: Fit, x: Array, y: Array) -> None:
         self._x, self._y, self._batch, self._model = x, y, work.batch, build_compiled(work)
 
-    _state: dict[str, Any] = {}
+    def train(self, epochs: int, shuffle: bool) -> None:
+        self._model.fit(self._x, self._y, batch_size=self._batch, epochs=epochs, shuffle=shuffle, verbose=0)
+
+    def weights(self) -> list[Array]:
+        arrays: list[Array] = self._model.get_weights()
+        return arrays
 
 
+_state: dict[str, Any] = {}
 """What a process holds between two epochs: the network and the images to test on."""
 
 
@@ -94,7 +100,7 @@ def begin(side: str) -> bool:
 
 
 def epoch() -> tuple[float, float, float]:
-    """Train an epoch: seconds by the clock and on the core, and then the accuracy, which the same code finds for all."""
+    """Train an epoch: seconds by the clock and on the core, and the accuracy then, by the same code for all sides."""
     network = _state["network"]
     start, cpu = time.perf_counter(), time.process_time()
     network.train(1, shuffle=True)

@@ -8,6 +8,7 @@ import platform
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -29,7 +30,7 @@ THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_N
            "NUMEXPR_NUM_THREADS", "NNCORE_NUM_THREADS")  # fmt: skip
 """What libraries read their number of threads from, when they are imported."""
 
-BUDGET = 45.0
+BUDGET = 15.0
 """Seconds after which a workload gets no further round, if it had three."""
 LATENCY_ROUNDS, LATENCY_CALLS = 5, 2000
 """How often, and over how many calls, the spread of single calls is taken; the calmest round counts."""
@@ -47,8 +48,9 @@ class Timing:
     """Seconds of one unit of a workload by one side, run by run."""
 
     seconds: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-    """Of them, seconds that the side's process had the core: fewer where other programs took it away."""
+    """On the core: other programs that take it away do not count."""
+    clock: list[float] = field(default_factory=list)
+    """By the clock: the same where nothing else runs."""
     first: list[float] = field(default_factory=list)
     """What the first side took just before each of the runs; empty for the first side itself."""
     error: float = 0.0
@@ -58,9 +60,9 @@ class Timing:
 
     def take(self, worker: Worker) -> float:
         """Let the side run once more; returns the seconds."""
-        seconds, cpu = worker.ask("time")
+        seconds, clock = worker.ask("time")
         self.seconds.append(seconds)
-        self.cpu.append(cpu)
+        self.clock.append(clock)
         return float(seconds)
 
     @property
@@ -138,13 +140,13 @@ class Side:
         return result
 
     def time(self) -> tuple[float, float]:
-        """Seconds of one unit, over one run: by the clock, and on the core."""
+        """Seconds of one unit, over one run: on the core, and by the clock."""
         assert self._work is not None
         assert self._task is not None
         start, start_cpu = time.perf_counter(), time.process_time()
         self._task.run()
         end, end_cpu = time.perf_counter(), time.process_time()
-        return (end - start) / self._work.units, (end_cpu - start_cpu) / self._work.units
+        return (end_cpu - start_cpu) / self._work.units, (end - start) / self._work.units
 
     def latency(self) -> tuple[float, float]:
         """Median and 99th percentile of the seconds of single calls."""
@@ -199,12 +201,14 @@ def _serve(pipe: Connection, name: str, cpu: int | None) -> None:
     if cpu is not None:
         os.sched_setaffinity(0, {cpu})
     side = Side(name)
-    while (request := pipe.recv()) is not None:
-        method, arguments = request
-        try:
-            pipe.send((True, getattr(side, method)(*arguments)))
-        except Exception as error:
-            pipe.send((False, f"{type(error).__name__}: {error}"))
+    with suppress(EOFError, KeyboardInterrupt, BrokenPipeError):  # whoever asked is gone
+        while (request := pipe.recv()) is not None:
+            method, arguments = request
+            try:
+                answer = (True, getattr(side, method)(*arguments))
+            except Exception as error:
+                answer = (False, f"{type(error).__name__}: {error}")
+            pipe.send(answer)
 
 
 class Worker:

@@ -30,9 +30,10 @@ print(time.perf_counter() - start, time.process_time() - cpu, resident() - befor
 
 
 def imports(peers: Sequence[str], rounds: int) -> dict[str, dict[str, float]]:
-    """Milliseconds (best, median, and best on the core) and 10⁶ bytes of resident memory of importing a module, each time in a new process.
+    """What importing a module costs, each time in a new process; what it imports is counted as its own.
 
-    ``numpy`` and ``nncore`` take turns with the peers; what a module imports is counted as its own.
+    ``numpy`` and ``nncore`` take turns with the peers. Milliseconds by the clock (best, median) and on the core (best),
+    and 10⁶ bytes of resident memory.
     """
     modules = ["numpy", "nncore"]
     for peer in peers:
@@ -102,10 +103,12 @@ def _first_steps() -> dict[str, float]:
         model.add(Dense(units=10, activation="softmax"))
         models.append(model)
 
+    def compile_last() -> None:
+        models[-1].compile(loss="categorical_crossentropy", optimizer="sgd", metrics=["accuracy"])
+
     for _ in range(20):
         timed("build", build)
-        model = models[-1]
-        timed("compile", lambda: model.compile(loss="categorical_crossentropy", optimizer="sgd", metrics=["accuracy"]))
+        timed("compile", compile_last)
     for _ in range(CALLS):
         timed("fit", lambda: models[0].fit(x, y, batch_size=32, epochs=1, verbose=0))
     for _ in range(CALLS):

