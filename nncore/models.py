@@ -13,21 +13,21 @@ from nncore.callbacks import CallbackList, History
 from nncore.compiler import lower_predict
 from nncore.data import Data, as_array, fit_samples
 from nncore.errors import DataError, unknown_name
-from nncore.layers.base import REGISTRY, Layer, assign_all, sample_shape
+from nncore.layers.base import REGISTRY, Layer, sample_shape
 from nncore.layers.core import InputLayer
 from nncore.metrics import check as check_metric
 from nncore.names import auto_name
 from nncore.program import Program, Shape
 from nncore.summary import LayerRow, summary
 from nncore.training import PREDICT_BATCH, Machine, Trainer
-from nncore.variables import Variable
+from nncore.variables import Variable, Weights
 
 Array = np.ndarray[Any, Any]
 
 __all__ = ["Sequential", "model_from_json"]
 
 
-class Sequential:
+class Sequential(Weights):
     """Layers, one after the other.
 
     Args:
@@ -179,37 +179,6 @@ class Sequential:
     def weights(self) -> list[Variable]:
         """All variables, layer by layer."""
         return [v for layer in self._layers for v in layer.weights]
-
-    variables = weights
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The variables that training changes."""
-        return [v for v in self.weights if v.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """The variables that training leaves alone."""
-        return [v for v in self.weights if not v.trainable]
-
-    trainable_variables = trainable_weights
-    non_trainable_variables = non_trainable_weights
-
-    def get_weights(self) -> list[Array]:
-        """Copies of all weights, layer by layer."""
-        return [v.numpy() for v in self.weights]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Overwrite all weights; nothing changes where the count or a shape differs (``ValueError``)."""
-        assign_all(f"model {self.name!r}", self.weights, weights)
-
-    def count_params(self) -> int:
-        """The number of weight values; ``ValueError`` before the model is built."""
-        if not self.built:
-            raise ValueError(
-                f"Sequential model {self.name!r} isn't built: give it an Input, or call build(input_shape)."
-            )
-        return sum(v.size for v in self.weights)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of a name or at an index; ``ValueError`` where there is none."""

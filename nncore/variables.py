@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -107,3 +108,74 @@ class Variable(NDArrayOperatorsMixin):
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self.value}>"
+
+
+class Weights:
+    """What layers and models share: their weights as a list, and as arrays.
+
+    Attributes:
+        name: What error messages call the owner.
+    """
+
+    name: str
+
+    @property
+    def built(self) -> bool:
+        """Whether the weights exist."""
+        raise NotImplementedError(f"{type(self).__name__} must define built.")
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The variables, in the order of ``get_weights``."""
+        raise NotImplementedError(f"{type(self).__name__} must define weights.")
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The same as ``weights``."""
+        return self.weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables that training changes."""
+        return [v for v in self.weights if v.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The variables that training leaves alone."""
+        return [v for v in self.weights if not v.trainable]
+
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
+    def get_weights(self) -> list[Array]:
+        """Copies of the values of all weights."""
+        return [v.numpy() for v in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Overwrite all weights; nothing changes where the count or a shape differs (``ValueError``)."""
+        arrays = [np.asarray(v) for v in weights]
+        if len(arrays) != len(self.weights):
+            raise ValueError(
+                f"set_weights: {self.name!r} has {len(self.weights)} weights. Received a list of {len(arrays)}."
+            )
+        for variable, array in zip(self.weights, arrays, strict=True):
+            if array.shape != variable.shape:
+                raise ValueError(
+                    f"set_weights: the weight {variable.path!r} has shape {variable.shape}. "
+                    f"Received a value of shape {array.shape}."
+                )
+            if array.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"set_weights: the weight {variable.path!r} takes numbers. Received a value of dtype {array.dtype}."
+                )
+        for variable, array in zip(self.weights, arrays, strict=True):
+            variable.assign(array)
+
+    def count_params(self) -> int:
+        """The number of weight values; ``ValueError`` before the weights exist."""
+        if not self.built:
+            raise ValueError(
+                f"{self.name!r} isn't built: its number of parameters is not known. Give the model an Input, or call "
+                "build(input_shape)."
+            )
+        return sum(v.size for v in self.weights)

@@ -14,7 +14,7 @@ from nncore.builder import Builder
 from nncore.errors import did_you_mean
 from nncore.names import auto_name
 from nncore.program import Buffer, Shape
-from nncore.variables import Variable
+from nncore.variables import Variable, Weights
 
 Array = np.ndarray[Any, Any]
 L = TypeVar("L", bound="Layer")
@@ -25,7 +25,7 @@ REGISTRY: dict[str, type[Layer]] = {}
 _BASE_ARGUMENTS = ("name", "trainable", "dtype", "input_shape", "input_dim", "batch_input_shape")
 
 
-class Layer:
+class Layer(Weights):
     """Base of all layers.
 
     A subclass creates weights in ``build`` and appends ops to a program in ``lower``; it contains no backward code,
@@ -41,6 +41,8 @@ class Layer:
     Raises:
         ValueError: for an argument nncore does not know.
     """
+
+    built: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -68,7 +70,6 @@ class Layer:
             input_shape = (positive_int(kind, "input_dim", input_dim),)
         self.name = auto_name(kind) if name is None else name
         self.declared_input_shape: Shape | None = None if input_shape is None else sample_shape(kind, input_shape)
-        self.built = False
         self.input_shape: Shape | None = None
         self.output_shape: Shape | None = None
         self._trainable = bool(trainable)
@@ -148,62 +149,8 @@ class Layer:
         """The variables: those made trainable first, then the others, each in the order of creation."""
         return self._trained + self._kept
 
-    @property
-    def variables(self) -> list[Variable]:
-        """The same as ``weights``."""
-        return self.weights
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The weights that training changes."""
-        return [v for v in self.weights if v.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """The weights that training leaves alone."""
-        return [v for v in self.weights if not v.trainable]
-
-    trainable_variables = trainable_weights
-    non_trainable_variables = non_trainable_weights
-
-    def get_weights(self) -> list[Array]:
-        """Copies of the weights' values."""
-        return [v.numpy() for v in self.weights]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Overwrite the weights; nothing changes where the count or a shape differs (``ValueError``)."""
-        assign_all(f"layer {self.name!r}", self.weights, weights)
-
-    def count_params(self) -> int:
-        """The number of weight values; ``ValueError`` before the layer is built."""
-        if not self.built:
-            raise ValueError(
-                f"Layer {self.name!r} isn't built: its number of parameters is not known. Call build(input_shape) or "
-                "give the model an Input first."
-            )
-        return sum(v.size for v in self.weights)
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
-
-
-def assign_all(owner: str, variables: Sequence[Variable], values: Sequence[Any]) -> None:
-    """Assign each value to its variable, after every count and shape was checked."""
-    arrays = [np.asarray(v) for v in values]
-    if len(arrays) != len(variables):
-        raise ValueError(f"set_weights: {owner} has {len(variables)} weights. Received a list of {len(arrays)}.")
-    for variable, array in zip(variables, arrays, strict=True):
-        if array.shape != variable.shape:
-            raise ValueError(
-                f"set_weights: the weight {variable.path!r} of {owner} has shape {variable.shape}. "
-                f"Received a value of shape {array.shape}."
-            )
-        if array.dtype.kind not in "fiub":
-            raise ValueError(
-                f"set_weights: the weight {variable.path!r} takes numbers. Received a value of dtype {array.dtype}."
-            )
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)
 
 
 def sample_shape(owner: str, shape: Any) -> Shape:
