@@ -512,8 +512,8 @@ cdef void run_instruction(Run *run, int i, int part, int parts) noexcept nogil:
         bound.kernel(&instr, &run.now, s, parts * slices)
         if part == 0:
             count_work(run, i, cost / slices)
-            if run.stop:
-                return
+        if run.stop:  # part 0's wish, which it does not take back: all meet again at the end of the instruction
+            return
 
 
 cdef void count_work(Run *run, int i, double cost) noexcept nogil:

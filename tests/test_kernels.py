@@ -13,6 +13,7 @@ from oracles import FUSED_ISAS, ISAS
 
 from nncore import _native
 from nncore.ops import OPS, Op, get
+from nncore.ops.random import random_words
 
 FENCE = 67
 """Elements before and after every operand; odd, so that no operand is aligned to a vector."""
@@ -291,6 +292,21 @@ def test_signs_of_zero(isa: str) -> None:
         y = np.full(4, np.nan, np.float32)
         _native.call(op, [y], [x], ["real"] * 2, [4, 4], [4], isa=isa, scratch=SCRATCH)
         assert same(y, want), op
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_dropout_keeps_the_element_whose_word_is_the_threshold(isa: str) -> None:
+    """At a rate that is a drawn word by 2³², exactly the smaller words are dropped."""
+    words = random_words(200, step=3, stream=1, seed=9)
+    for e in (0, 5, 199):
+        x = np.ones(200, np.float32)
+        y, mask = np.full_like(x, np.nan), np.full_like(x, np.nan)
+        _native.call(
+            "dropout", [y, mask], [x], ["real"] * 3, [200] * 3, [200], [float(words[e]) / 2**32, 1.0, 0.0],
+            number=3, seed=9, isa=isa, scratch=SCRATCH,
+        )  # fmt: skip
+        np.testing.assert_array_equal(mask > 0, words >= words[e])
+        np.testing.assert_array_equal(y, mask)
 
 
 @pytest.mark.parametrize("isa", ISAS)

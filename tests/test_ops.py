@@ -182,6 +182,12 @@ def test_fused_ops_are_their_parts() -> None:
             np.testing.assert_array_equal(run(f"dense_{name}", x, w, bias)[0], apart)
         (apart,) = run(f"{name}_grad", *run("dense_grad_x", dy, w), y)
         np.testing.assert_array_equal(run(f"dense_grad_x_{name}", dy, w, y)[0], apart)
+    for name, weights, inputs in [("dense_grad_w", w, (x, dy)), ("bias_grad", b, (dy,))]:
+        apart, together = weights.copy(), weights.copy()
+        get("sgd").body(apart, apart, *run(name, *inputs), step=STEP)
+        get(f"{name}_sgd").body(together, *inputs, together, step=STEP)
+        assert not np.array_equal(together, weights)
+        np.testing.assert_array_equal(together, apart)
 
 
 @pytest.mark.parametrize(
