@@ -121,8 +121,8 @@ def _start(start: dict[str, Any]) -> str:
     ]  # fmt: skip
     return (
         f"{table(header, rows)}\n\n{table(['100-64-10, 32 rows', 'first µs', 'later µs', 'first / later'], steps)}\n\n"
-        "fit and predict: a whole call on one batch; the first one makes the program. step of one fit: between two\n"
-        "batch hooks, which come up to Python."
+        "On the core. fit and predict: a whole call on one batch; the first one makes the program. step of one fit:\n"
+        "between two batch hooks, which come up to Python."
     )
 
 
@@ -173,7 +173,7 @@ def _accuracy(accuracy: dict[str, Any]) -> str:
     header = [
         f"to {accuracy['goal']:.0%}",
         "seconds",
-        "CPU s",
+        "on the core s",
         "epochs",
         "best epoch s",
         "test accuracy",

@@ -70,7 +70,7 @@ def _import(module: str, bytecode: str) -> tuple[float, float, float]:
 
 
 def first_steps(rounds: int) -> dict[str, float]:
-    """Microseconds, on the core, of the first build, compile, fit and predict of a process and of later ones: medians."""
+    """Microseconds on the core of the first build, compile, fit and predict of a process and of later ones."""
     found = []
     for _ in range(rounds):
         with Worker(SIDES[0], core()) as worker:
