@@ -5,7 +5,8 @@
    itself as its start.
 
    From the outside in: op_dense & co. describe a product; multiply_share cuts it for a thread; multiply walks blocks
-   that fit the caches and panels of columns; panel walks a panel in tiles of rows; tile holds the sums in registers. */
+   that fit the caches, multiply_block their panels of columns, multiply_panel its tiles of rows; tile, the
+   micro-kernel, holds the sums in registers. */
 #ifndef NNCORE_GEMM_H
 #define NNCORE_GEMM_H
 
@@ -14,6 +15,7 @@
 
 enum {
     PANEL_VECS = 8,     /* the widest panel, for very few rows */
+    HIGHEST_TILE = 16,  /* in rows, on any instruction set */
     DEPTH_BLOCK = 256,  /* a panel of b of this depth, and a tile of a, stay in the cache next to the core */
     ROW_BLOCK = 256,    /* so many rows of a, of that depth, in the one after it */
     STREAM_DEPTH = 16,  /* the depth of a block that reads b once, in runs of whole rows: for few rows, */
@@ -53,12 +55,17 @@ typedef struct {
     int64_t start_row;
     finish finish;
     const real *y; /* of c's layout */
-    real rate;
+    real rate;     /* of DESCEND */
     const real *next; /* what the next panel will pack, to be fetched meanwhile: next_rows rows of next_cols */
     int64_t next_rows, next_cols, next_row;
 } panel;
 
+/* Before a loop: unroll all of it. An index into sum[][] that is no constant would put the whole array into memory. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 /* Vector v of a row of a tile; the last one is masked where the panel ends within it. */
 INLINE vec load_in_tile(const real *row, int v, int masked, vec_mask mask)
@@ -71,7 +78,7 @@ INLINE vec load_in_tile(const real *row, int v, int masked, vec_mask mask)
 INLINE void tile(const int rows, const int vecs, const int tail, const panel *p, int64_t i)
 {
 #define MASKED (tail && v == vecs - 1)
-    vec sum[16][PANEL_VECS];
+    vec sum[HIGHEST_TILE][PANEL_VECS];
     const vec_mask mask = vec_mask_first(p->cols - (vecs - 1) * LANES);
     const real *a = p->a + i * p->a_row, *b = p->b, *start = p->start ? p->start + i * p->start_row : NULL;
     UNROLL for (int r = 0; r < rows; r++)
@@ -112,6 +119,36 @@ INLINE void tile(const int rows, const int vecs, const int tail, const panel *p,
     }
 #undef MASKED
 }
+
+/* A function for each size of tile up to TILE_ROWS(vecs), tile_6x4 for one: a compiler keeps the sums of one tile in
+   registers, but may not where several share a function. */
+typedef void tile_function(const panel *p, int64_t i);
+
+#define FUNCTION(rows, vecs)                                                                                           \
+    static void tile_##rows##x##vecs(const panel *p, int64_t i)                                                        \
+    {                                                                                                                  \
+        if (rows > TILE_ROWS(vecs))                                                                                    \
+            return;                                                                                                    \
+        if (p->cols == vecs * LANES)                                                                                   \
+            tile(rows, vecs, 0, p, i);                                                                                 \
+        else                                                                                                           \
+            tile(rows, vecs, 1, p, i);                                                                                 \
+    }
+#define ENTRY(rows, vecs) [rows] = tile_##rows##x##vecs,
+#define HEIGHTS(X, vecs)                                                                                               \
+    X(1, vecs) X(2, vecs) X(3, vecs) X(4, vecs) X(5, vecs) X(6, vecs) X(7, vecs) X(8, vecs)                            \
+    X(9, vecs) X(10, vecs) X(11, vecs) X(12, vecs) X(13, vecs) X(14, vecs) X(15, vecs) X(16, vecs)
+
+HEIGHTS(FUNCTION, 1) HEIGHTS(FUNCTION, 2) HEIGHTS(FUNCTION, 3) HEIGHTS(FUNCTION, 4)
+HEIGHTS(FUNCTION, 5) HEIGHTS(FUNCTION, 6) HEIGHTS(FUNCTION, 7) HEIGHTS(FUNCTION, 8)
+
+static tile_function *const tile_of[PANEL_VECS + 1][HIGHEST_TILE + 1] = {
+    [1] = {HEIGHTS(ENTRY, 1)}, [2] = {HEIGHTS(ENTRY, 2)}, [3] = {HEIGHTS(ENTRY, 3)}, [4] = {HEIGHTS(ENTRY, 4)},
+    [5] = {HEIGHTS(ENTRY, 5)}, [6] = {HEIGHTS(ENTRY, 6)}, [7] = {HEIGHTS(ENTRY, 7)}, [8] = {HEIGHTS(ENTRY, 8)},
+};
+#undef FUNCTION
+#undef ENTRY
+#undef HEIGHTS
 
 INLINE vec finish_vec(finish f, vec sum, vec y)
 {
@@ -167,8 +204,8 @@ INLINE void prefetch(const real *from, int64_t row, int64_t rows, int64_t cols)
             __builtin_prefetch(from + r * row + j);
 }
 
-/* All tiles of a panel that is `vecs` vectors wide. Their heights are balanced: 32 rows are 6, 6, 5, 5, 5, 5. */
-INLINE void panel_tiles(const int vecs, const int tail, const panel *p)
+/* A panel that is `vecs` vectors wide, in tiles of balanced heights: 32 rows are 6, 6, 5, 5, 5, 5. */
+static void multiply_panel(const panel *p, int vecs)
 {
     const int64_t tiles = pieces_of(p->rows, TILE_ROWS(vecs));
     int64_t i = 0;
@@ -181,35 +218,12 @@ INLINE void panel_tiles(const int vecs, const int tail, const panel *p)
             const int64_t first = p->next_rows * t / tiles, last = p->next_rows * (t + 1) / tiles;
             prefetch(p->next + first * p->next_row, p->next_row, last - first, p->next_cols);
         }
-#define HEIGHT(n)                                                                                                      \
-    case n:                                                                                                            \
-        if (n <= TILE_ROWS(vecs))                                                                                      \
-            tile(n, vecs, tail, p, i);                                                                                 \
-        break;
-        switch (rows) {
-            HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6) HEIGHT(7) HEIGHT(8)
-            HEIGHT(9) HEIGHT(10) HEIGHT(11) HEIGHT(12) HEIGHT(13) HEIGHT(14) HEIGHT(15) HEIGHT(16)
-        }
-#undef HEIGHT
+        tile_of[vecs][rows](p, i);
         if (p->finish > DESCEND)
             finish_rows(p, i, rows);
         i += rows;
     }
 }
-
-#define WIDTH(n)                                                                                                       \
-    static void panel_##n(const panel *p) {                                                                            \
-        if (p->cols == n * LANES)                                                                                      \
-            panel_tiles(n, 0, p);                                                                                      \
-        else                                                                                                           \
-            panel_tiles(n, 1, p);                                                                                      \
-    }
-WIDTH(1) WIDTH(2) WIDTH(3) WIDTH(4) WIDTH(5) WIDTH(6) WIDTH(7) WIDTH(8)
-#undef WIDTH
-
-static void (*const panel_of_width[PANEL_VECS + 1])(const panel *) = {
-    NULL, panel_1, panel_2, panel_3, panel_4, panel_5, panel_6, panel_7, panel_8,
-};
 
 /* to[s,j] = from[s,j], j < cols, with zeros up to whole vectors; rows of `to` are `width` long. */
 static void pack(real *to, int64_t width, const real *from, int64_t from_step, int64_t depth, int cols)
@@ -318,7 +332,7 @@ static void multiply_block(const product *p, const strategy *how, real *scratch,
             pack(packed_b, q.b_step, b, p->b_step, depth, q.cols);
         if (how->packs_b && t + 1 < panels)
             fetch_next(&q, p, how, b, p->cols - j - q.cols);
-        panel_of_width[width](&q);
+        multiply_panel(&q, width);
         j += q.cols;
     }
 }
