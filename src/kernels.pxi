@@ -136,6 +136,7 @@ def peak_gflops(double seconds=0.05, isa=None):
     cdef double best = 0
     end = perf_counter() + seconds
     while True:
+        sink = 0.5
         start = perf_counter()
         with nogil:
             flops = table.fma_probe(rounds, &sink)
