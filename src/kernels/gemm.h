@@ -21,7 +21,14 @@ enum {
     STREAM_DEPTH = 16,  /* the depth of a block that reads b once, in runs of whole rows: for few rows, */
     STREAM_ROWS = 4,    /* up to this many, */
     STREAM_COLS = 2048, /* and long ones */
+    NARROW = 16,        /* columns of a weight gradient up to which its transpose is computed, */
+    NARROW_ROWS = 4 * LANES, /* for so many rows at a time */
+    PACKED_B = PANEL_VECS * LANES * DEPTH_BLOCK, /* reals of scratch for a packed panel of b, */
+    PACKED_A = ROW_BLOCK * (DEPTH_BLOCK + LANES), /* for a packed block of a, */
+    PACKED_C = NARROW * NARROW_ROWS, /* and for the transpose of a narrow c */
 };
+
+_Static_assert((PACKED_B + PACKED_A + PACKED_C) * sizeof(real) <= NN_SCRATCH, "a product's scratch");
 
 /* What is done to a sum before it is c: up to DESCEND in registers, beyond in a pass over the tile. */
 typedef enum { AS_IS, RELU, RELU_GRAD, DESCEND, TANH, SIGMOID, TANH_GRAD, SIGMOID_GRAD } finish;
@@ -73,6 +80,14 @@ INLINE vec load_in_tile(const real *row, int v, int masked, vec_mask mask)
     return masked ? vec_load_first(row + v * LANES, mask) : vec_load(row + v * LANES);
 }
 
+INLINE void store_in_tile(real *row, int v, int masked, vec_mask mask, vec value)
+{
+    if (masked)
+        vec_store_first(row + v * LANES, mask, value);
+    else
+        vec_store(row + v * LANES, value);
+}
+
 /* The micro-kernel: c[i,j] = start[i,j] + sum_s a[i,s] b[s,j] for `rows` by `vecs` vectors from row `i` on. The last
    vector is masked where `tail`. rows, vecs and tail are constants, so that sum[][] lives in registers. */
 INLINE void tile(const int rows, const int vecs, const int tail, const panel *p, int64_t i)
@@ -80,43 +95,51 @@ INLINE void tile(const int rows, const int vecs, const int tail, const panel *p,
 #define MASKED (tail && v == vecs - 1)
     vec sum[HIGHEST_TILE][PANEL_VECS];
     const vec_mask mask = vec_mask_first(p->cols - (vecs - 1) * LANES);
-    const real *a = p->a + i * p->a_row, *b = p->b, *start = p->start ? p->start + i * p->start_row : NULL;
+    const int64_t a_row = p->a_row, a_step = p->a_step, b_step = p->b_step, c_row = p->c_row, start_row = p->start_row;
+    const real *start = p->start ? p->start + i * start_row : NULL, *b = p->b;
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++)
-            sum[r][v] = start ? load_in_tile(start + r * p->start_row, v, MASKED, mask) : vec_zero();
+            sum[r][v] = start ? load_in_tile(start + r * start_row, v, MASKED, mask) : vec_zero();
 
-    const int64_t a_row = p->a_row, a_step = p->a_step, b_step = p->b_step;
+    /* Every eighth row has a pointer: with one for all of 16, the loop would keep offsets in memory. */
+    const real *a[HIGHEST_TILE / 8];
+    UNROLL for (int r = 0; r < rows; r += 8)
+        a[r / 8] = p->a + (i + r) * a_row;
     for (int64_t s = p->depth; s > 0; s--) {
         vec factors[PANEL_VECS];
         UNROLL for (int v = 0; v < vecs; v++)
             factors[v] = load_in_tile(b, v, MASKED, mask);
         UNROLL for (int r = 0; r < rows; r++) {
-            const vec factor = vec_set1(a[r * a_row]);
+            const vec factor = vec_set1(a[r / 8][r % 8 * a_row]);
             UNROLL for (int v = 0; v < vecs; v++)
                 sum[r][v] = vec_fma(factor, factors[v], sum[r][v]);
         }
-        a += a_step;
+        UNROLL for (int r = 0; r < rows; r += 8)
+            a[r / 8] += a_step;
         b += b_step;
     }
 
+    /* A masked tile reads all of c before it writes any: a read that may overlap a masked write waits for it. */
+    real *c = p->c + i * c_row;
+    const real *y = p->finish == RELU_GRAD ? p->y + i * c_row : NULL;
     UNROLL for (int r = 0; r < rows; r++) {
-        real *c = p->c + (i + r) * p->c_row;
-        const real *y = p->finish == RELU_GRAD ? p->y + (i + r) * p->c_row : NULL;
         if (p->finish == RELU)
             UNROLL for (int v = 0; v < vecs; v++)
                 sum[r][v] = vec_relu(sum[r][v]);
         else if (p->finish == RELU_GRAD)
             UNROLL for (int v = 0; v < vecs; v++)
-                sum[r][v] = vec_relu_grad(sum[r][v], load_in_tile(y, v, MASKED, mask));
+                sum[r][v] = vec_relu_grad(sum[r][v], load_in_tile(y + r * c_row, v, MASKED, mask));
         else if (p->finish == DESCEND) /* the bits of op_sgd */
             UNROLL for (int v = 0; v < vecs; v++)
-                sum[r][v] = vec_sub(load_in_tile(c, v, MASKED, mask), vec_mul(vec_set1(p->rate), sum[r][v]));
-        UNROLL for (int v = 0; v < vecs; v++)
-            if (MASKED)
-                vec_store_first(c + v * LANES, mask, sum[r][v]);
-            else
-                vec_store(c + v * LANES, sum[r][v]);
+                sum[r][v] = vec_sub(load_in_tile(c + r * c_row, v, MASKED, mask), vec_mul(vec_set1(p->rate), sum[r][v]));
+        if (!tail)
+            UNROLL for (int v = 0; v < vecs; v++)
+                vec_store(c + r * c_row + v * LANES, sum[r][v]);
     }
+    if (tail)
+        UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int v = 0; v < vecs; v++)
+                store_in_tile(c + r * c_row, v, MASKED, mask, sum[r][v]);
 #undef MASKED
 }
 
@@ -302,7 +325,7 @@ static void fetch_next(panel *q, const product *p, const strategy *how, const re
 static void multiply_block(const product *p, const strategy *how, real *scratch, int64_t i, int64_t rows, int64_t s,
                            int64_t depth)
 {
-    real *packed_b = scratch, *packed_a = scratch + PANEL_VECS * LANES * DEPTH_BLOCK;
+    real *packed_b = scratch, *packed_a = scratch + PACKED_B;
     const int64_t vecs = pieces_of(p->cols, LANES), panels = pieces_of(vecs, panel_width(rows));
     panel q = {
         .rows = rows, .depth = depth, .c_row = p->c_row, .a = p->a + i * p->a_row + s * p->a_step, .a_row = p->a_row,
@@ -337,7 +360,8 @@ static void multiply_block(const product *p, const strategy *how, real *scratch,
     }
 }
 
-static void multiply(const product *p, real *scratch)
+/* Block by block of rows and depth. */
+static void multiply_wide(const product *p, real *scratch)
 {
     const strategy how = strategy_of(p);
     const int64_t row_blocks = pieces_of(p->rows, ROW_BLOCK);
@@ -353,6 +377,52 @@ static void multiply(const product *p, real *scratch)
         }
         s += depth;
     }
+}
+
+/* c[i,j] = finish(ct[j,i]) for `rows` rows of c from row `i` on; rows of ct are NARROW_ROWS long. */
+static void store_transposed(const product *p, const real *ct, int64_t i, int64_t rows)
+{
+    for (int64_t j = 0; j < p->cols; j += LANES) {
+        const int cols = (int)(p->cols - j < LANES ? p->cols - j : LANES);
+        const vec_mask mask = vec_mask_first(cols);
+        for (int64_t first = 0; first < rows; first += LANES) {
+            const int count = (int)(rows - first < LANES ? rows - first : LANES);
+            real *c = p->c + (i + first) * p->c_row + j;
+            vec block[LANES];
+            UNROLL for (int r = 0; r < LANES; r++)
+                block[r] = r < cols ? vec_load(ct + (j + r) * NARROW_ROWS + first) : vec_zero();
+            vec_transpose(block);
+            if (p->finish == DESCEND) /* the bits of op_sgd */
+                UNROLL for (int r = 0; r < LANES; r++)
+                    if (r < count)
+                        block[r] = vec_sub(vec_load_first(c + r * p->c_row, mask), vec_mul(vec_set1(p->rate), block[r]));
+            UNROLL for (int r = 0; r < LANES; r++)
+                if (r < count)
+                    vec_store_first(c + r * p->c_row, mask, block[r]);
+        }
+    }
+}
+
+/* A weight gradient of few columns: its transpose, whose rows fill whole vectors where c's would not. */
+static void multiply_narrow(const product *p, real *scratch)
+{
+    real *ct = scratch + PACKED_B + PACKED_A;
+    for (int64_t i = 0; i < p->rows; i += NARROW_ROWS) {
+        const int64_t rows = p->rows - i < NARROW_ROWS ? p->rows - i : NARROW_ROWS;
+        multiply_wide(&(product){.rows = p->cols, .depth = p->depth, .cols = rows, .c = ct, .c_row = NARROW_ROWS,
+                                 .a = p->b, .a_row = p->b_col, .a_step = p->b_step,
+                                 .b = p->a + i, .b_step = p->a_step, .b_col = 1}, scratch);
+        store_transposed(p, ct, i, rows);
+    }
+}
+
+static void multiply(const product *p, real *scratch)
+{
+    const int plain = !p->bias && (p->finish == AS_IS || p->finish == DESCEND);
+    if (plain && p->a_row == 1 && p->cols <= NARROW && p->rows > p->cols)
+        multiply_narrow(p, scratch);
+    else
+        multiply_wide(p, scratch);
 }
 
 /* Share `part` of `parts`: of the columns where every share gets a panel, so that none is packed twice, else of rows. */
@@ -414,15 +484,42 @@ static void dense_grad_w(const nn_instr *instr, finish f, real rate, int part, i
                              .b = dy, .b_step = n, .b_col = 1, .finish = f, .rate = rate}, instr, part, parts);
 }
 
-/* db[n] = finish(sum_m dy[m,n]): the weight gradient of a constant 1 */
+/* db[j] = finish(sum_m dy[m,j]) for `vecs` vectors of columns, the last one masked */
+INLINE void sum_rows(const int vecs, real *db, const real *dy, int64_t m, int64_t n, vec_mask mask, finish f, real rate)
+{
+    vec sum[PANEL_VECS];
+    UNROLL for (int v = 0; v < vecs; v++)
+        sum[v] = vec_zero();
+    for (int64_t i = 0; i < m; i++, dy += n)
+        UNROLL for (int v = 0; v < vecs; v++)
+            sum[v] = vec_add(sum[v], load_in_tile(dy, v, v == vecs - 1, mask));
+    UNROLL for (int v = 0; v < vecs; v++) {
+        real *to = db + v * LANES;
+        if (f == DESCEND) /* the bits of op_sgd */
+            sum[v] = vec_sub(load_in_tile(to, 0, v == vecs - 1, mask), vec_mul(vec_set1(rate), sum[v]));
+        store_in_tile(to, 0, v == vecs - 1, mask, sum[v]);
+    }
+}
+
+/* db[n] = finish(sum_m dy[m,n]), each sum in the order of m */
 static void bias_grad(const nn_instr *instr, finish f, real rate, int part, int parts)
 {
-    static const real one = 1;
     const int64_t m = instr->dim[0], n = instr->dim[1];
+    const nn_range share = nn_share(n, LANES, part, parts);
     real *db = instr->operand[0];
     const real *dy = instr->operand[1];
-    multiply_share((product){.rows = 1, .depth = m, .cols = n, .c = db, .c_row = n, .a = &one,
-                             .b = dy, .b_step = n, .b_col = 1, .finish = f, .rate = rate}, instr, part, parts);
+    for (int64_t j = share.begin; j < share.end;) {
+        const int64_t vecs = pieces_of(share.end - j, LANES), width = vecs >= 8 ? 8 : vecs >= 4 ? 4 : 1;
+        const int64_t last = share.end - j - (width - 1) * LANES;
+        const vec_mask mask = vec_mask_first(last < LANES ? (int)last : LANES);
+        if (width == 8)
+            sum_rows(8, db + j, dy + j, m, n, mask, f, rate);
+        else if (width == 4)
+            sum_rows(4, db + j, dy + j, m, n, mask, f, rate);
+        else
+            sum_rows(1, db + j, dy + j, m, n, mask, f, rate);
+        j += width * LANES;
+    }
 }
 
 KERNEL(op_dense_grad_w) { (void)step; dense_grad_w(instr, AS_IS, 0, part, parts); }
