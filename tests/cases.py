@@ -230,6 +230,16 @@ CASES = {
             "sparse_softmax_cross_entropy", ROWS, _first_special(logit, label), ulps=8, aliases=((0, 0),),
             why="as softmax_cross_entropy", scale=lambda z, label: 1,
         ),
+        Case(
+            "softmax_cross_entropy_train", ROWS,
+            (*_first_special(logit, distribution, weight), (logit, distribution, absent)), ulps=8, aliases=((0, 0),),
+            why="as softmax_cross_entropy", scale=lambda z, t, weight: 1,
+        ),
+        Case(
+            "sparse_softmax_cross_entropy_train", ROWS,
+            (*_first_special(logit, label, weight), (logit, label, absent)), ulps=8, aliases=((0, 0),),
+            why="as softmax_cross_entropy", scale=lambda z, label, weight: 1,
+        ),
         Case("sparse_softmax_cross_entropy_grad", ROWS, _first_special(activated, label, real), aliases=((0, 0),)),
         Case(
             "sigmoid_binary_cross_entropy", ROWS, _first_special(logit, binary), ulps=8, aliases=((0, 0),),

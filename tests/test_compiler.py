@@ -15,7 +15,7 @@ from nncore.backends import Epoch
 from nncore.builder import Builder
 from nncore.compiler import FlatVectors, empty, fuse, lower_evaluate, lower_predict, lower_train, plan
 from nncore.compiler.autodiff import differentiate
-from nncore.compiler.fuse import REWRITES
+from nncore.compiler.fuse import HEADS, REWRITES
 from nncore.layers import Activation, Dense, Dropout, Flatten, Layer, ReLU, Reshape, Softmax
 from nncore.optimizers import SGD, Adam
 from nncore.program import Buffer, Dim, Instruction, Program
@@ -335,6 +335,7 @@ def test_every_op_that_layers_and_losses_use_has_a_rule() -> None:
     expected = {name for name in ops.OPS if "_grad" in name} | {
         "dense_relu", "dense_tanh", "dense_sigmoid", "loss_scale", "spread", "add_rows", "binary_matches",
         "categorical_matches", "sparse_matches", "gather", "gather_int", "sgd", "sgd_momentum", "adam",
+        "softmax_cross_entropy_train", "sparse_softmax_cross_entropy_train",
     }  # fmt: skip
     assert without == expected
 
@@ -362,6 +363,41 @@ def test_every_rewrite_happens(activation: str) -> None:
     assert f"{activation}_grad" not in names
     assert len(names) == len(op_names(program)) - 4
     fuse(program).validate()
+
+
+HEAD_LOSSES = [
+    (losses.CategoricalCrossentropy, metrics.CategoricalAccuracy),
+    (losses.SparseCategoricalCrossentropy, metrics.SparseCategoricalAccuracy),
+]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss, accuracy", HEAD_LOSSES)
+def test_the_end_of_a_classifier_is_one_instruction(loss: Any, accuracy: Any, weighted: bool) -> None:
+    for chosen in ([], [accuracy()]):
+        plain = train([Dense(4), Dense(3, "softmax")], (5,), loss(), weighted, chosen)
+        program = fuse(plain)
+        (head,) = [i for i in program.instructions if i.op in [fused for _, _, fused in HEADS.values()]]
+        assert (head.outputs[2] is not None) == bool(chosen)
+        assert (head.inputs[2] is not None) == weighted
+        gone = {"loss_scale", "categorical_matches", "sparse_matches", *HEADS, *(g for g, _, _ in HEADS.values())}
+        assert not gone & set(op_names(program))
+        program.validate()
+
+
+@pytest.mark.parametrize("loss, accuracy", HEAD_LOSSES)
+def test_predictions_that_are_read_elsewhere_are_kept(loss: Any, accuracy: Any) -> None:
+    """A second accuracy, or another metric of the predictions, needs them."""
+    for other in (accuracy(), loss.metric() if hasattr(loss, "metric") else metrics.get(loss().name)):
+        names = op_names(fuse(train([Dense(3, "softmax")], (5,), loss(), chosen=[accuracy(), other])))
+        assert "loss_scale" in names
+        assert not {fused for _, _, fused in HEADS.values()} & set(names)
+
+
+def test_weights_of_each_value_wait_for_the_loss() -> None:
+    """Weights that are spread over the values of a row take its loss for their shape: they are not there before it."""
+    program = train([Reshape((2, 3)), Softmax()], (6,), losses.CategoricalCrossentropy(), weighted=True)
+    assert "softmax_cross_entropy_train" not in op_names(fuse(program))
 
 
 def test_weights_are_updated_where_their_gradients_are_computed() -> None:

@@ -610,17 +610,15 @@ def test_program_is_readable() -> None:
         "  1  dense/y[batch, 8] = dense_relu(x, dense/kernel, dense/bias)   # m=batch k=5 n=8",
         "  2  dense_1/y[batch, 3] = dense(dense/y, dense_1/kernel, dense_1/bias)   # m=batch k=8 n=3",
         "  3  y[batch, 3] = gather(y_rows)   # m=batch n=3",
-        "  4  dense_1/p[batch, 3], loss[batch] = softmax_cross_entropy(dense_1/y, y)   # m=batch n=3",
+        "  4  dense_1/dz[batch, 3], loss[batch], accuracy/match[batch] = "
+        "softmax_cross_entropy_train(dense_1/y, y, -)   # m=batch n=3",
         "  5  total/loss[] = add_rows(loss, -)   # m=batch",
-        "  6  accuracy/match[batch] = categorical_matches(dense_1/p, y)   # m=batch n=3",
-        "  7  total/metric0[] = add_rows(accuracy/match, -)   # m=batch",
-        "  8  loss/dloss[batch] = loss_scale(-, loss)   # m=batch",
-        "  9  dense_1/dz[batch, 3] = softmax_cross_entropy_grad(dense_1/p, y, loss/dloss)   # m=batch n=3",
-        " 10  dense_1/dx[batch, 8] = dense_grad_x_relu(dense_1/dz, dense_1/kernel, dense/y)   # m=batch n=3 k=8",
-        " 11  dense_1/kernel[8, 3] = dense_grad_w_sgd(dense/y, dense_1/dz, dense_1/kernel)   # m=batch k=8 n=3",
-        " 12  dense_1/bias[3] = bias_grad_sgd(dense_1/dz, dense_1/bias)   # m=batch n=3",
-        " 13  dense/kernel[5, 8] = dense_grad_w_sgd(x, dense_1/dx, dense/kernel)   # m=batch k=5 n=8",
-        " 14  dense/bias[8] = bias_grad_sgd(dense_1/dx, dense/bias)   # m=batch n=8",
+        "  6  total/metric0[] = add_rows(accuracy/match, -)   # m=batch",
+        "  7  dense_1/dx[batch, 8] = dense_grad_x_relu(dense_1/dz, dense_1/kernel, dense/y)   # m=batch n=3 k=8",
+        "  8  dense_1/kernel[8, 3] = dense_grad_w_sgd(dense/y, dense_1/dz, dense_1/kernel)   # m=batch k=8 n=3",
+        "  9  dense_1/bias[3] = bias_grad_sgd(dense_1/dz, dense_1/bias)   # m=batch n=3",
+        " 10  dense/kernel[5, 8] = dense_grad_w_sgd(x, dense_1/dx, dense/kernel)   # m=batch k=5 n=8",
+        " 11  dense/bias[8] = bias_grad_sgd(dense_1/dx, dense/bias)   # m=batch n=8",
     ]
 
 

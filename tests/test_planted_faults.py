@@ -420,8 +420,38 @@ KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
         in_order,
     ),
     "SGD in the weights' gradient goes uphill": (
-        [Patch("kernels/gemm.h", "vec_set1(p->rate)", "vec_set1(-p->rate)")],
+        [Patch("kernels/gemm.h", "vec_mul(vec_set1(p->rate), sum[r][v])", "vec_mul(vec_set1(-p->rate), sum[r][v])")],
         definition("dense_grad_w_sgd"),
+    ),
+    "and in that of few columns": (
+        [Patch("kernels/gemm.h", "vec_mul(vec_set1(p->rate), block[r])", "vec_mul(vec_set1(-p->rate), block[r])")],
+        definition("dense_grad_w_sgd"),
+    ),
+    "the gradient of few columns takes the wrong rows": (
+        [Patch("kernels/gemm.h", "ct + (j + r) * NARROW_ROWS + first", "ct + (j + r) * NARROW_ROWS")],
+        definition("dense_grad_w"),
+    ),
+    "a bias gradient leaves out the first row": (
+        [
+            Patch(
+                "kernels/gemm.h",
+                "for (int64_t i = 0; i < m; i++, dy += n)",
+                "for (int64_t i = PLANTED(0, 1); i < m; i++, dy += n)",
+            )
+        ],
+        definition("bias_grad"),
+    ),
+    "training forgets the samples' weights": (
+        [
+            Patch(
+                "kernels/softmax.h", "task->weights ? vec_load_first", "task->weights && PLANTED(1, 0) ? vec_load_first"
+            )
+        ],
+        definition("softmax_cross_entropy_train"),
+    ),
+    "of equal predictions the last one counts": (
+        [Patch("kernels/softmax.h", "vec_not(vec_le(columns[j], top))", "vec_not(vec_lt(columns[j], top))")],
+        definition("softmax_cross_entropy_train"),
     ),
     "threads leave out the end": (
         [Patch("nncore.h", "grains * (part + 1) / parts * grain", "grains * (part + 1) / (parts + 1) * grain")],

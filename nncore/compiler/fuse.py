@@ -22,6 +22,18 @@ REWRITES: Mapping[tuple[str, str], str] = {
 takes first's inputs, then second's other inputs."""
 
 
+HEADS: Mapping[str, tuple[str, str, str]] = {
+    "softmax_cross_entropy": (
+        "softmax_cross_entropy_grad", "categorical_matches", "softmax_cross_entropy_train",
+    ),
+    "sparse_softmax_cross_entropy": (
+        "sparse_softmax_cross_entropy_grad", "sparse_matches", "sparse_softmax_cross_entropy_train",
+    ),
+}  # fmt: skip
+"""``loss with its predictions: (its gradient, a metric of the same predictions and targets, all of them at once)``. The
+metric may be missing; where anything else reads the predictions they stay what they are."""
+
+
 UPDATES: Mapping[str, Mapping[str, str]] = {
     "sgd": {"dense_grad_w": "dense_grad_w_sgd", "bias_grad": "bias_grad_sgd"},
 }
@@ -35,7 +47,7 @@ UPDATE_ROWS = 256
 
 def fuse(program: Program, updates: bool = True) -> Program:
     """The program with every rewrite applied; those of ``UPDATES`` only where ``updates``."""
-    fused = _fuse_pairs(program)
+    fused = _fuse_heads(_fuse_pairs(program))
     return _fuse_updates(fused) if updates else fused
 
 
@@ -81,6 +93,47 @@ def _fuse_pairs(program: Program) -> Program:
         result[at] = Instruction(REWRITES[first.op, second.op], second.outputs, inputs, first.dims, attributes)
         names |= _shorter_name(program, first, second)
     return Program.of(program.name, program.buffers.values(), [_rename(i, names) for i in result])
+
+
+def _fuse_heads(program: Program) -> Program:
+    """Let the end of a model compute loss, matches and gradient of its logits where all it needs is at hand."""
+    result = list(program.instructions)
+    for loss in program.instructions:
+        parts = _head(program, loss) if loss.op in HEADS else None
+        if parts is None:
+            continue
+        scale, gradient, metric = parts
+        outputs = (gradient.outputs[0], loss.outputs[1], metric.outputs[0] if metric else None)
+        inputs = (*loss.inputs, scale.inputs[0])
+        result[result.index(loss)] = Instruction(HEADS[loss.op][2], outputs, inputs, loss.dims)
+        result = [i for i in result if not any(i is part for part in parts)]
+    return Program.of(program.name, program.buffers.values(), result)
+
+
+def _head(program: Program, loss: Instruction) -> tuple[Instruction, Instruction, Instruction | None] | None:
+    """The scale, gradient and metric that can be computed with ``loss``; ``None`` where they cannot."""
+    gradient_op, metric_op, _ = HEADS[loss.op]
+    prediction, at = loss.outputs[0], program.instructions.index(loss)
+    readers = _readers(program, prediction)
+    gradients = [i for i in readers if i.op == gradient_op and i.inputs[0] == prediction]
+    metrics = [i for i in readers if i.op == metric_op and i.inputs == (prediction, loss.inputs[1])]
+    if len(gradients) != 1 or len(metrics) > 1 or len(readers) != 1 + len(metrics):
+        return None
+    (gradient,) = gradients
+    scales = [i for i in program.instructions if i.op == "loss_scale" and i.outputs[0] == gradient.inputs[2]]
+    if len(scales) != 1 or len(_readers(program, scales[0].outputs[0])) != 1:
+        return None
+    weight = scales[0].inputs[0]
+    written = {program.root(n).name for i in program.instructions[:at] for n in i.outputs if n is not None}
+    if weight is not None and program.root(weight).name not in written:
+        return None
+    return scales[0], gradient, metrics[0] if metrics else None
+
+
+def _readers(program: Program, name: str | None) -> list[Instruction]:
+    """The instructions that read a buffer, under whatever name."""
+    root = None if name is None else program.root(name).name
+    return [i for i in program.instructions if root in [program.root(n).name for n in i.inputs if n is not None]]
 
 
 def _shorter_name(program: Program, first: Instruction, second: Instruction) -> dict[str, str]:

@@ -69,8 +69,10 @@ def _score(
     prediction = forward(b, layers, load(b, "x", x_shape))
     targets = _Targets(b, prediction.shape)
     with b.scope("loss"):
+        weight = load(b, "sample_weight", (None,)) if weighted else None
         rows = loss.lower(b, targets.get(loss.target), prediction)
-        weight = _weight(b, rows) if weighted else None
+        if weight is not None and len(rows.shape) > 1:
+            weight = _spread(b, weight, rows)
     b.emit_to("add_rows", (b.declare("total", LOSS_TOTAL, (), "float64"),), rows, weight)
     for i, metric in enumerate(metrics):
         with b.scope(metric.name):
@@ -79,11 +81,8 @@ def _score(
     return rows, weight
 
 
-def _weight(b: Builder, rows: Buffer) -> Buffer:
+def _spread(b: Builder, weight: Buffer, rows: Buffer) -> Buffer:
     """The sample weights, one a value of ``rows``."""
-    weight = load(b, "sample_weight", (None,))
-    if len(rows.shape) == 1:
-        return weight
     flat = b.view(rows, (None, elements(rows.shape)))
     return b.view(b.emit("spread", weight, flat)[0], rows.shape)
 

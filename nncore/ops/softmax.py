@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from nncore.ops.base import Call, Emit, Gradients, gradient, op
+from nncore.ops.losses import loss_scale
+from nncore.ops.metrics import categorical_matches, sparse_matches
 
 Array = np.ndarray[Any, Any]
 
@@ -111,3 +113,36 @@ def _(emit: Emit, call: Call, d_outputs: Gradients) -> Gradients:
 def sigmoid_binary_cross_entropy_grad(dz: Array, p: Array, t: Array, dloss: Array) -> None:
     """dz = (p - t) (dloss / n); dz may be p"""
     np.multiply(p - t, (dloss / p.shape[1])[:, None], out=dz)
+
+
+# Fused forms, written by the compiler (nncore/compiler/fuse.py): all that a training step wants of its logits. Each is
+# bit for bit its parts. p is not kept; match may be absent.
+
+
+@op("mn, mn, m? -> mn, m, m?")
+def softmax_cross_entropy_train(
+    dz: Array, loss: Array, match: Array | None, z: Array, t: Array, weight: Array | None
+) -> None:
+    """p, loss = softmax_cross_entropy(z, t); match = categorical_matches(p, t); dz is its gradient; dz may be z"""
+    p, dloss = np.empty_like(z), np.empty_like(loss)
+    softmax_cross_entropy(p, loss, z, t)
+    if match is not None:
+        categorical_matches(match, p, t)
+    loss_scale(dloss, weight, loss)
+    softmax_cross_entropy_grad(dz, p, t, dloss)
+
+
+@op("mn, m, m? -> mn, m, m?", in1="int32")
+def sparse_softmax_cross_entropy_train(
+    dz: Array, loss: Array, match: Array | None, z: Array, label: Array, weight: Array | None
+) -> None:
+    """p, loss = sparse_softmax_cross_entropy(z, label); match = sparse_matches(p, label); dz is its gradient
+
+    dz may be z.
+    """
+    p, dloss = np.empty_like(z), np.empty_like(loss)
+    sparse_softmax_cross_entropy(p, loss, z, label)
+    if match is not None:
+        sparse_matches(match, p, label)
+    loss_scale(dloss, weight, loss)
+    sparse_softmax_cross_entropy_grad(dz, p, label, dloss)
