@@ -298,9 +298,8 @@ class Trainer:
 
     def _logs(self, machine: Machine, memory: Memory, resolved: Sequence[Metric], rows: int) -> Logs:
         """Loss and metrics as means over the first ``rows`` rows, in the order of ``compile``."""
-        values = rows * elements(machine.output_shape[:-1])
-        totals = memory.totals / max(1, values)
-        logs = {name: float(total) for name, total in zip(self.names(resolved), totals, strict=True)}
+        values = max(1, rows * elements(machine.output_shape[:-1]))
+        logs = {n: total / values for n, total in zip(self.names(resolved), memory.totals.tolist(), strict=True)}
         for metric, name in zip(resolved, list(logs)[1:], strict=True):
             logs[name] = metric.finish(logs[name])
         return logs

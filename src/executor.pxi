@@ -156,7 +156,7 @@ cdef class Code:
     cdef int count, moving_count
     cdef int updates_from
     cdef int64_t batch
-    cdef double cost, cost_per_row  # estimated nanoseconds of a batch on one thread
+    cdef double fixed_cost, cost_per_row
     cdef list kinds
     cdef int64_t size[REGIONS]
     cdef const nn_table *table
@@ -179,7 +179,7 @@ cdef class Code:
             raise MemoryError()
         for i in range(self.count):
             fill_template(&self.templates[i], instructions[i])
-            self.cost += template_cost(&self.templates[i], 0)
+            self.fixed_cost += template_cost(&self.templates[i], 0)
             self.cost_per_row += template_cost(&self.templates[i], 1) - template_cost(&self.templates[i], 0)
             for j in range(NN_OPERANDS):
                 if self.templates[i].operand[j].region == ARRAYS:
@@ -190,6 +190,10 @@ cdef class Code:
         free(self.templates)
         free(self.moving)
         free(self.block)
+
+    cpdef double cost_of(self, int64_t rows):
+        """Estimated nanoseconds of a batch of ``rows`` on one thread."""
+        return self.fixed_cost + self.cost_per_row * <double> rows
 
     def run(
         self, list memories, list arrays, int64_t count, rows, uint64_t step, uint64_t seed, rates,
@@ -267,7 +271,7 @@ cdef class Code:
 
     cdef int execute(self, Run *run, object poll) except -1:
         """Run with instructions and scratch of its own, on as many threads as a batch is worth."""
-        cdef double cost = self.cost + self.cost_per_row * <double> min(self.batch, run.row_count)
+        cdef double cost = self.cost_of(min(self.batch, run.row_count))
         cdef bint short = cost * <double> (run.last - run.first) < SHORT
         cdef int parts = 1 if short else threads_for(cost)
         cdef size_t bounds = (sizeof(Held) + 2 * self.count * sizeof(Bound) + 63) // 64 * 64
