@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -79,8 +78,7 @@ class FlatVectors:
         ]
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """Where every buffer lives for batches of up to ``batch`` rows.
 
     ``offsets`` counts elements from the start of the memory of the buffer's kind. Buffers of kind ``source``, ``input``
