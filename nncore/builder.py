@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from math import prod
+from types import FunctionType
+from typing import cast
 
 from nncore import ops
 from nncore.program import Buffer, Instruction, Program, Shape
@@ -16,7 +17,8 @@ from nncore.variables import Variable
 @cache
 def _operand_names(op: str) -> tuple[str, ...]:
     """The names of an op's operands, as its NumPy body calls them."""
-    return tuple(inspect.signature(ops.get(op).body).parameters)
+    code = cast(FunctionType, ops.get(op).body).__code__
+    return code.co_varnames[: code.co_argcount]
 
 
 class Builder:

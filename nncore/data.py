@@ -17,7 +17,7 @@ CHUNK = 1 << 20
 """Values looked at together, so that checking a large array takes little memory."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Data:
     """Samples with what belongs to them, one row each."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore import losses, metrics, optimizers
+from nncore import backends, losses, metrics, optimizers
 from nncore.arguments import count, fraction, is_integer, positive_int
 from nncore.callbacks import CallbackList, History
 from nncore.compiler import lower_predict
@@ -443,8 +443,15 @@ class Sequential(Weights):
             callbacks: A callback or a list of them.
             out: A float32 array in C order for the result; by default a new one.
         """
-        if verbose == 0 and batch_size is None and callbacks is None and self._machine is not None:
-            result: Array | None = self._machine.predict_short(x, out)
+        machine = self._machine
+        if (
+            verbose == 0 and machine is not None and batch_size is None and callbacks is None
+            and machine.short_on is backends.in_force
+        ):  # fmt: skip
+            # Asked here, not by calls: for one sample, a function of Python takes as long as a layer.
+            if machine.flat.moves != Variable.moves:
+                machine.flat.adopt()
+            result: Array | None = machine.short(x, out)
             if result is not None:
                 return result
         size = _batch_size("predict", "batch_size", batch_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 
-_WORD_START = re.compile(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])")
+_WORD_START = r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])"
 
 _lock = threading.Lock()
 _counts: dict[str, int] = {}
@@ -13,7 +13,7 @@ _counts: dict[str, int] = {}
 
 def snake_case(name: str) -> str:
     """Keras's snake case of a class name: ``LeakyReLU`` → ``leaky_re_lu``, ``MaxPooling2D`` → ``max_pooling2d``."""
-    return _WORD_START.sub("_", re.sub(r"\W+", "", name)).lower()
+    return re.sub(_WORD_START, "_", re.sub(r"\W+", "", name)).lower()
 
 
 def auto_name(class_name: str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from types import MappingProxyType
+from typing import NamedTuple
 
 Shape = tuple[int | None, ...]
 """A shape whose first entry is ``None`` where it is the batch."""
@@ -57,8 +58,7 @@ class Buffer:
         return self.per_row * (batch if self.batched else 1)
 
 
-@dataclass(frozen=True)
-class Dim:
+class Dim(NamedTuple):
     """One letter's extent: ``size``, times the batch where ``batched``."""
 
     size: int

@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,11 +18,10 @@ INTERVAL = 0.1
 """Seconds between two drawings: ten a second are more than an eye follows."""
 
 _BOLD, _GREEN, _GREY, _END = "\x1b[1m", "\x1b[32m", "\x1b[37m", "\x1b[0m"
-_ESCAPES = re.compile(r"\x1b\[\d+m")
+_ESCAPES = r"\x1b\[\d+m"
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """What a line of progress tells."""
 
     current: int
@@ -34,7 +32,7 @@ class Snapshot:
     """Seconds since the start."""
     per_unit: float
     """Seconds a unit takes."""
-    values: tuple[tuple[str, float], ...] = field(default=())
+    values: tuple[tuple[str, float], ...] = ()
     """Names and values to show, in order."""
     final: bool = False
     """Whether this is the last line: it shows the time taken instead of the time left."""
@@ -106,7 +104,7 @@ def epoch_line(snapshot: Snapshot) -> str:
 
 def plain(line: str) -> str:
     """``line`` without escapes."""
-    return _ESCAPES.sub("", line)
+    return re.sub(_ESCAPES, "", line)
 
 
 def visible_width(line: str) -> int:

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nncore import console
 from nncore.program import Shape
@@ -18,8 +18,7 @@ _Columns = list[list[str]]
 """The lines of the cells of one row, column by column."""
 
 
-@dataclass(frozen=True)
-class LayerRow:
+class LayerRow(NamedTuple):
     """What the table says of a layer."""
 
     name: str

@@ -46,6 +46,10 @@ class Machine:
     Args:
         layers: Built layers, the input's first.
         x_shape: Shape of the samples, batch axis first.
+
+    Attributes:
+        short: The backend's shorter way to predictions, for as long as ``short_on`` is in force.
+        short_on: The backend it is for; ``None`` before the first prediction.
     """
 
     def __init__(self, layers: Sequence[Layer], x_shape: Shape) -> None:
@@ -55,7 +59,8 @@ class Machine:
         self.flat = FlatVectors([v for layer in layers for v in layer.weights])
         self.programs: dict[Any, Program] = {}
         self._executables: dict[Any, Executable] = {}
-        self._short: tuple[backends.Backend, backends.Predictor] | None = None
+        self.short: backends.Predictor = _no_short
+        self.short_on: backends.Backend | None = None
 
     def holds(self, layers: Sequence[Layer]) -> bool:
         """Whether this is still the machine of these layers."""
@@ -82,13 +87,6 @@ class Machine:
         self.flat.adopt()
         return self._executables[where]
 
-    def predict_short(self, x: Any, out: Any) -> Any:
-        """Predictions by the backend's shorter way; ``None`` where there is none, or none for this x and out."""
-        if self._short is None or self._short[0] is not backends.current():
-            return None
-        self.flat.adopt()
-        return self._short[1](x, out)
-
     def predict(
         self, x: Array, batch: int, callbacks: CallbackList | None = None, out: Array | None = None
     ) -> Array:  # fmt: skip
@@ -98,8 +96,8 @@ class Machine:
             ("predict", direct), lambda: lower_predict(self.layers, self.x_shape, direct), batch
         )
         if direct and batch == PREDICT_BATCH:
-            short = executable.predictor(self.flat)
-            self._short = None if short is None else (backends.current(), short)
+            self.short = executable.predictor(self.flat) or _no_short
+            self.short_on = backends.current()
         if out is None:
             out = np.empty((len(x), *(n for n in self.output_shape[1:] if n is not None)), np.float32)
         arrays = {"x": x} if direct else {"x_rows": flat_rows(x)}
@@ -300,9 +298,8 @@ class Trainer:
 
     def _logs(self, machine: Machine, memory: Memory, resolved: Sequence[Metric], rows: int) -> Logs:
         """Loss and metrics as means over the first ``rows`` rows, in the order of ``compile``."""
-        values = rows * elements(machine.output_shape[:-1])
-        totals = memory.totals / max(1, values)
-        logs = {name: float(total) for name, total in zip(self.names(resolved), totals, strict=True)}
+        values = max(1, rows * elements(machine.output_shape[:-1]))
+        logs = {n: total / values for n, total in zip(self.names(resolved), memory.totals.tolist(), strict=True)}
         for metric, name in zip(resolved, list(logs)[1:], strict=True):
             logs[name] = metric.finish(logs[name])
         return logs
@@ -417,6 +414,10 @@ class Trainer:
         memory = self._memory(machine, data)
         executable.run(memory, Epoch(len(data)), 0, 1)
         return self._logs(machine, memory, resolved, len(data))
+
+
+def _no_short(x: Any, out: Any) -> None:
+    """The predictor of a backend that has no shorter way than a run."""
 
 
 @contextmanager

@@ -6,12 +6,12 @@ from cpython.buffer cimport (
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
-from numpy import empty as new_array
+from libc.string cimport memcmp, memcpy
+from numpy import dtype, empty as new_array
 
 cdef extern from "runtime.h" nogil:
     double nn_seconds()
-    void *nn_take(void **slot, size_t size)
+    void *nn_take(void **slot, size_t size, size_t head)
     void nn_give(void **slot, void *block)
     char *nn_align(void *p)
     char *nn_inside(void *block)
@@ -30,11 +30,13 @@ cdef enum:
     ARRAYS = 6
     MAX_ARRAYS = 8
 
+cdef object FLOAT32 = dtype("f")
+
 cdef double BREATH = 0.02
 """Seconds after which a run looks for signals and reports its progress."""
 
 cdef double SHORT = 5e3
-"""Nanoseconds of estimated work below which a run keeps the GIL: giving it up and getting it back costs more."""
+"""Nanoseconds of estimated work below which a run keeps the GIL, and looks at no clock: both would cost more."""
 
 cdef double HEAVY = 5e6
 """Nanoseconds of estimated work after which it looks at the clock inside a batch."""
@@ -73,6 +75,17 @@ cdef struct Bound:
     double cost  # nanoseconds on one thread
 
 
+cdef struct Moving:
+    # An operand among the caller's arrays.
+    int instruction, operand, array
+
+
+cdef struct Held:
+    # What the instructions in a block are bound to: as long as it stays, they do.
+    int64_t rows[2]  # of the full and of the smaller batch; 0: bound to nothing
+    char *region[ARRAYS]
+
+
 cdef struct Run:
     # What the threads of one run share. Only part 0 writes, between the barriers.
     Bound *full  # the instructions for a full batch
@@ -81,7 +94,9 @@ cdef struct Run:
     int count
     int updates_from
     nn_source *sources
-    bint moving  # whether an operand moves through the caller's arrays from batch to batch
+    bint by_batch  # whether an operand moves through the caller's arrays from batch to batch
+    Moving *moving  # the operands among the caller's arrays
+    int moving_count
     const int64_t *rows
     const double *rates
     int64_t rates_stride
@@ -94,6 +109,7 @@ cdef struct Run:
     int64_t *done
     Template *templates
     const nn_table *table
+    Held *held
     void *air  # the Air
     nn_float_mode caller  # how the caller's thread treats denormals
     char **region
@@ -136,16 +152,18 @@ cdef class Code:
     """
 
     cdef Template *templates
-    cdef int count
+    cdef Moving *moving
+    cdef int count, moving_count
     cdef int updates_from
     cdef int64_t batch
+    cdef double fixed_cost, cost_per_row
     cdef list kinds
     cdef int64_t size[REGIONS]
     cdef const nn_table *table
-    cdef void *block  # instructions of both batch sizes, scratch and workspace, kept between runs
+    cdef void *block  # instructions of both batch sizes, workspace and scratch, kept between runs
 
     def __cinit__(self, list instructions, list arrays, int64_t batch, list sizes, int updates_from, table=None):
-        cdef int i
+        cdef int i, j
         if len(arrays) > MAX_ARRAYS:
             raise ValueError(f"A program takes at most {MAX_ARRAYS} arrays. Received: {len(arrays)}.")
         self.table = chosen_table if table is None else find_table(table)
@@ -156,22 +174,26 @@ cdef class Code:
             self.size[i] = sizes[i]
         self.count = len(instructions)
         self.templates = <Template *> malloc(max(1, self.count) * sizeof(Template))
-        if self.templates == NULL:
+        self.moving = <Moving *> malloc(max(1, self.count) * NN_OPERANDS * sizeof(Moving))
+        if self.templates == NULL or self.moving == NULL:
             raise MemoryError()
         for i in range(self.count):
             fill_template(&self.templates[i], instructions[i])
+            self.fixed_cost += template_cost(&self.templates[i], 0)
+            self.cost_per_row += template_cost(&self.templates[i], 1) - template_cost(&self.templates[i], 0)
+            for j in range(NN_OPERANDS):
+                if self.templates[i].operand[j].region == ARRAYS:
+                    self.moving[self.moving_count] = Moving(i, j, <int> self.templates[i].operand[j].offset)
+                    self.moving_count += 1
 
     def __dealloc__(self):
         free(self.templates)
+        free(self.moving)
         free(self.block)
 
-    cdef double cost_of(self, int64_t rows) noexcept:
+    cpdef double cost_of(self, int64_t rows):
         """Estimated nanoseconds of a batch of ``rows`` on one thread."""
-        cdef double cost = 0
-        cdef int i
-        for i in range(self.count):
-            cost += template_cost(&self.templates[i], rows)
-        return cost
+        return self.fixed_cost + self.cost_per_row * <double> rows
 
     def run(
         self, list memories, list arrays, int64_t count, rows, uint64_t step, uint64_t seed, rates,
@@ -187,7 +209,6 @@ cdef class Code:
         cdef nn_source sources[MAX_ARRAYS]
         cdef Run run
         cdef list held = []
-        cdef Air air = Air()
         cdef View view
         cdef int i
         if first < 0 or (last - 1) * self.batch >= count:
@@ -196,7 +217,7 @@ cdef class Code:
             region[i] = NULL
             if self.size[i] and memories[i] is not None:
                 region[i] = hold_memory(held, i, memories[i], self.size[i])
-        run.moving = self.hold_arrays(held, arrays, sources, count if rows is None else 0)
+        run.by_batch = self.hold_arrays(held, arrays, sources, count if rows is None else 0)
         run.rows = hold_rows(held, rows, count)
         run.rates = NULL
         run.rates_stride = 0
@@ -211,17 +232,13 @@ cdef class Code:
         run.step, run.now.seed = step, seed
         run.row_count, run.first, run.last, run.at = count, first, last, first
         run.done = &done[0]
-        air.poll = poll
-        run.air = <void *> air
-        self.execute(&run)
-        if air.error is not None:
-            raise air.error
+        self.execute(&run, poll)
 
     cdef bint hold_arrays(self, list held, list arrays, nn_source *sources, int64_t rows) except -1:
         """Fill ``sources`` from the caller's arrays; whether any of them is read or written batch by batch."""
         cdef int i
         cdef View view
-        cdef bint moving = False
+        cdef bint by_batch = False
         if len(arrays) != len(self.kinds):
             raise ValueError(f"The program takes {len(self.kinds)} arrays. Received: {len(arrays)}.")
         for i in range(len(arrays)):
@@ -234,8 +251,8 @@ cdef class Code:
             else:
                 sources[i].base, sources[i].row_stride = <char *> view.buffer.buf, view.buffer.strides[0]
                 sources[i].dtype = <nn_dtype> -1
-                moving = True
-        return moving
+                by_batch = True
+        return by_batch
 
     def predictor(self, list memories, tuple sample_shape, tuple output_shape):
         """A function of (x, out=None) that runs this code, which has one input and one output, on ``memories``."""
@@ -250,33 +267,43 @@ cdef class Code:
         predictor.input = self.kinds.index("input")
         predictor.output = self.kinds.index("output")
         predictor.sample_shape, predictor.output_shape = sample_shape, output_shape
-        return predictor
+        return predictor.predict
 
-    cdef execute(self, Run *run):
+    cdef int execute(self, Run *run, object poll) except -1:
         """Run with instructions and scratch of its own, on as many threads as a batch is worth."""
         cdef double cost = self.cost_of(min(self.batch, run.row_count))
-        cdef int parts = threads_for(cost)
-        cdef size_t scratch = <size_t> parts * NN_SCRATCH
-        cdef size_t bounds = (2 * self.count * sizeof(Bound) + 63) // 64 * 64
-        cdef void *block = nn_take(&self.block, 64 + scratch + bounds + self.size[WORKSPACE])
+        cdef bint short = cost * <double> (run.last - run.first) < SHORT
+        cdef int parts = 1 if short else threads_for(cost)
+        cdef size_t bounds = (sizeof(Held) + 2 * self.count * sizeof(Bound) + 63) // 64 * 64
+        cdef size_t workspace = (self.size[WORKSPACE] + 63) // 64 * 64
+        cdef void *block = nn_take(&self.block, 64 + bounds + workspace + <size_t> parts * NN_SCRATCH, sizeof(Held))
+        cdef Air air
         if block == NULL:
             raise MemoryError()
-        run.templates, run.table = self.templates, self.table
+        run.templates, run.moving, run.moving_count, run.table = self.templates, self.moving, self.moving_count, self.table
         run.count, run.updates_from, run.batch = self.count, self.updates_from, self.batch
-        run.scratch = nn_inside(block)
-        run.full = <Bound *> (run.scratch + scratch)
+        run.held = <Held *> nn_inside(block)
+        run.full = <Bound *> (run.held + 1)
         run.tail = run.full + self.count
+        run.scratch = <char *> run.held + bounds + workspace
         if run.region[WORKSPACE] == NULL:
-            run.region[WORKSPACE] = run.scratch + scratch + bounds
+            run.region[WORKSPACE] = <char *> run.held + bounds
         run.stop = False
+        if short:
+            run_short(run)
+            nn_give(&self.block, block)
+            return 0
+        air = Air()
+        air.poll = poll
+        run.air = <void *> air
         run.work = 0
         run.breath = nn_seconds()
-        if cost * <double> (run.last - run.first) < SHORT:
-            nn_run_team(run_share, run, 1)
-        else:
-            with nogil:
-                nn_run_team(run_share, run, parts)
+        with nogil:
+            nn_run_team(run_share, run, parts)
         nn_give(&self.block, block)
+        if air.error is not None:
+            raise air.error
+        return 0
 
 
 cdef class Predictor:
@@ -288,43 +315,40 @@ cdef class Predictor:
     cdef int input, output
     cdef tuple sample_shape, output_shape
 
-    def __call__(self, x, out=None):
+    def predict(self, x, out=None):
         """Predictions for float32 samples in C order, in ``out`` or a new array; ``None`` where x or out is not such."""
         cdef Py_buffer samples, results
         cdef nn_source sources[MAX_ARRAYS]
         cdef char *region[REGIONS]
         cdef Run run
-        cdef int64_t done
-        cdef int64_t rows
-        cdef Air air
+        cdef int64_t done, rows
         if not get_float32(&samples, x, self.sample_shape, -1, False):
             return None
         rows = samples.shape[0]
-        if out is None:
-            out = new_array((rows, *self.output_shape), "f")
-        if not get_float32(&results, out, self.output_shape, rows, True):
-            PyBuffer_Release(&samples)
-            return None
         try:
-            memcpy(region, self.region, sizeof(region))
-            sources[self.input].base, sources[self.input].row_stride = <char *> samples.buf, samples.strides[0]
-            sources[self.output].base, sources[self.output].row_stride = <char *> results.buf, results.strides[0]
-            sources[self.input].dtype = sources[self.output].dtype = <nn_dtype> -1
-            run.moving = True
-            run.rows, run.rates, run.rates_stride = NULL, NULL, 0
-            run.sources, run.region = sources, region
-            run.step = run.now.seed = 0
-            run.row_count, run.first, run.at = rows, 0, 0
-            run.last = (rows + self.code.batch - 1) // self.code.batch
-            run.done = &done
-            air = Air()
-            run.air = <void *> air
-            self.code.execute(&run)
-            if air.error is not None:
-                raise air.error
+            if out is None:
+                # Its format is known: NumPy would spell it out anew for each array.
+                out = new_array((rows,) + self.output_shape, FLOAT32)
+                PyObject_GetBuffer(out, &results, PyBUF_WRITABLE)
+            elif not get_float32(&results, out, self.output_shape, rows, True):
+                return None
+            try:
+                memcpy(region, self.region, sizeof(region))
+                sources[self.input].base, sources[self.input].row_stride = <char *> samples.buf, samples.len // rows
+                sources[self.output].base, sources[self.output].row_stride = <char *> results.buf, results.len // rows
+                sources[self.input].dtype = sources[self.output].dtype = <nn_dtype> -1
+                run.by_batch = True
+                run.rows, run.rates, run.rates_stride = NULL, NULL, 0
+                run.sources, run.region = sources, region
+                run.step = run.now.seed = 0
+                run.row_count, run.first, run.at = rows, 0, 0
+                run.last = (rows + self.code.batch - 1) // self.code.batch
+                run.done = &done
+                self.code.execute(&run, None)
+            finally:
+                PyBuffer_Release(&results)
         finally:
             PyBuffer_Release(&samples)
-            PyBuffer_Release(&results)
         return out
 
 
@@ -394,9 +418,16 @@ cdef const int64_t *hold_rows(list held, object rows, int64_t count) except? NUL
 
 
 cdef void bind(Run *run, Bound *bound, int64_t rows) noexcept nogil:
-    """Resolve the templates for a batch of ``rows``."""
+    """Resolve the templates for a batch of ``rows``, unless the block has kept them so from the run before."""
     cdef int i, j
     cdef Template *t
+    cdef int64_t *held_rows = &run.held.rows[0 if bound == run.full else 1]
+    if memcmp(run.held.region, run.region, sizeof(run.held.region)) != 0:
+        memcpy(run.held.region, run.region, sizeof(run.held.region))
+        run.held.rows[0] = run.held.rows[1] = 0
+    if held_rows[0] == rows:
+        return
+    held_rows[0] = rows
     for i in range(run.count):
         t = &run.templates[i]
         bound[i].kernel = run.table.kernel[t.op]
@@ -413,16 +444,29 @@ cdef void bind(Run *run, Bound *bound, int64_t rows) noexcept nogil:
 
 cdef void point(Run *run, Bound *bound, int64_t first) noexcept nogil:
     """Let the operands among the caller's arrays point at the batch that starts at row ``first``."""
-    cdef int i, j
+    cdef int i
+    cdef Moving *moving
     cdef nn_source *source
-    for i in range(run.count):
-        for j in range(8):
-            if run.templates[i].operand[j].region == ARRAYS:
-                source = &run.sources[run.templates[i].operand[j].offset]
-                if source.dtype == <nn_dtype> -1:
-                    bound[i].instr.operand[j] = <char *> source.base + first * source.row_stride
-                else:
-                    bound[i].instr.operand[j] = source
+    for i in range(run.moving_count):
+        moving = &run.moving[i]
+        source = &run.sources[moving.array]
+        if source.dtype == <nn_dtype> -1:
+            bound[moving.instruction].instr.operand[moving.operand] = <char *> source.base + first * source.row_stride
+        else:
+            bound[moving.instruction].instr.operand[moving.operand] = source
+
+
+cdef void run_short(Run *run) noexcept nogil:
+    """All of a run that is over before it were worth a second thread, a clock or a look for Ctrl-C."""
+    cdef nn_float_mode mode = nn_flush_denormals()
+    cdef int i
+    begin_run(run)
+    while begin_batch(run):
+        for i in range(run.count):
+            run.bound[i].kernel(&run.bound[i].instr, &run.now, 0, 1)
+        run.at += 1
+        run.done[0] = run.at
+    nn_restore_denormals(mode)
 
 
 cdef void run_share(void *context, int part, int parts) noexcept nogil:
@@ -432,8 +476,7 @@ cdef void run_share(void *context, int part, int parts) noexcept nogil:
     cdef int64_t meetings = 0
     if part == 0:
         run.caller = mode
-        bind(run, run.full, min(run.batch, run.row_count))
-        point(run, run.full, 0)
+        begin_run(run)
     while True:
         if part == 0:
             begin_batch(run)
@@ -445,25 +488,32 @@ cdef void run_share(void *context, int part, int parts) noexcept nogil:
     nn_restore_denormals(mode)
 
 
-cdef void begin_batch(Run *run) noexcept nogil:
-    """Point the instructions and the step at the batch at hand; stop where there is none left."""
+cdef void begin_run(Run *run) noexcept nogil:
+    """Bind the instructions to the memories."""
+    bind(run, run.full, min(run.batch, run.row_count))
+    point(run, run.full, 0)
+
+
+cdef bint begin_batch(Run *run) noexcept nogil:
+    """Point the instructions and the step at the batch at hand; stop, and answer False, where there is none left."""
     cdef int64_t start = run.at * run.batch
     cdef int64_t size = min(run.batch, run.row_count - start)
     if run.at >= run.last or run.stop:
         run.stop = True
-        return
+        return False
     run.bound = run.full
     if size < run.batch and run.row_count > run.batch:
         run.bound = run.tail
         bind(run, run.tail, size)
         point(run, run.tail, start)
-    elif run.moving and start > 0:
+    elif run.by_batch and start > 0:
         point(run, run.full, start)
     run.now.rows = run.rows + start if run.rows != NULL else NULL
     run.now.first = start
     run.now.ahead = min(run.row_count, run.last * run.batch) - start - size
     run.now.number = run.step + run.at
     run.now.rates = run.rates + (run.at - run.first) * run.rates_stride if run.rates != NULL else NULL
+    return True
 
 
 cdef bint meet(Run *run, int64_t *meetings, int part, int parts) noexcept nogil:

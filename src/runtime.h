@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* Seconds since some moment that stays. */
@@ -18,16 +19,25 @@ static inline double nn_seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* The first address at or after p that is a multiple of 64. */
+static inline char *nn_align(void *p) { return (char *)(((uintptr_t)p + 63) & ~(uintptr_t)63); }
+
+/* The first address of a block that is a multiple of 64 and not its size; up to 63 bytes of the block are lost. */
+static inline char *nn_inside(void *block) { return nn_align((char *)block + sizeof(size_t)); }
+
 /* The block in `slot`, which then is empty, or a new one, with `size` bytes after its first 64, which hold its size;
-   NULL where there is no memory. Two threads never get the same block. */
-static inline void *nn_take(void **slot, size_t size) {
+   NULL where there is no memory. In a new one, `head` bytes from nn_inside on are 0. Two threads never get the same
+   block. */
+static inline void *nn_take(void **slot, size_t size, size_t head) {
     size_t *block = __atomic_exchange_n(slot, NULL, __ATOMIC_ACQ_REL);
     if (block && *block >= size)
         return block;
     free(block);
     block = malloc(size + 64);
-    if (block)
+    if (block) {
         *block = size;
+        memset(nn_inside(block), 0, head);
+    }
     return block;
 }
 
@@ -35,11 +45,5 @@ static inline void *nn_take(void **slot, size_t size) {
 static inline void nn_give(void **slot, void *block) {
     free(__atomic_exchange_n(slot, block, __ATOMIC_ACQ_REL));
 }
-
-/* The first address at or after p that is a multiple of 64. */
-static inline char *nn_align(void *p) { return (char *)(((uintptr_t)p + 63) & ~(uintptr_t)63); }
-
-/* The first address of a block that is a multiple of 64 and not its size; up to 63 bytes of the block are lost. */
-static inline char *nn_inside(void *block) { return nn_align((char *)block + sizeof(size_t)); }
 
 #endif

@@ -14,9 +14,9 @@ from nncore.names import reset_names
 def _fresh() -> Iterator[None]:
     """Names count from the start, and neither seed nor backend outlives a test."""
     reset_names()
-    backend, state = backends._current, random._state
+    backend, state = backends.in_force, random._state
     yield
-    backends._current, random._state = backend, state
+    backends.in_force, random._state = backend, state
     reset_names()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,7 @@ def spread(program: Program, tight: Plan) -> Plan:
     for name, buffer in program.buffers.items():
         if buffer.kind == "workspace":
             offsets[name] = offsets[program.root(name).name]
-    return replace(tight, offsets=offsets, workspace=end)
+    return tight._replace(offsets=offsets, workspace=end)
 
 
 def fences(program: Program, at: Plan) -> Array:

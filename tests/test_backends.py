@@ -88,7 +88,7 @@ def test_an_impossible_instruction_set_is_an_error() -> None:
     assert ran.returncode == 1
     for part in ("ImportError", "is not among the compiled ones", f"Did you mean '{ISAS[0]}'?", "Compiled: "):
         assert part in ran.stderr
-    backends._current = on_isa("avx1024")
+    backends.in_force = on_isa("avx1024")
     model = Sequential([Dense(1, input_dim=1)])  # a model needs no backend …
     with pytest.raises(ImportError, match="'avx1024' is not among the compiled ones"):
         model.predict(np.ones((1, 1)), verbose=0)  # … until it runs

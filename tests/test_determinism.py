@@ -136,7 +136,7 @@ STACKS: dict[str, tuple[tuple[int, ...], list[Layer]]] = {
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("name", STACKS)
 def test_a_row_is_the_same_alone_and_in_any_batch(name: str, isa: str) -> None:
-    backends._current = on_isa(isa)
+    backends.in_force = on_isa(isa)
     shape, stack = STACKS[name]
     set_random_seed(1)
     model = Sequential([Input(shape), *(type(layer).from_config(layer.get_config()) for layer in stack)])
@@ -159,7 +159,7 @@ def test_predictions_under_every_fused_isa() -> None:
         x = uniform(37, *shape, seed=2, low=-3, high=3)
         found = []
         for isa in FUSED_ISAS:
-            backends._current = on_isa(isa)
+            backends.in_force = on_isa(isa)
             found.append(model.predict(x, verbose=0))
         assert all(same_bits(p, found[0]) for p in found)
 
@@ -201,7 +201,7 @@ def fit_of(number: int) -> tuple[Sequential, dict[str, list[float]]]:
 def test_fits_under_every_fused_isa(number: int) -> None:
     found = []
     for isa in FUSED_ISAS:
-        backends._current = on_isa(isa)
+        backends.in_force = on_isa(isa)
         found.append(bits(*fit_of(number)))
     assert len(set(found)) == min(1, len(FUSED_ISAS))
 
@@ -223,7 +223,7 @@ def test_processes_under_every_fused_isa() -> None:
         assert f"({isa}" in " ".join(summary)
         digests.add((a, b, c, d))
     if FUSED_ISAS:
-        backends._current = on_isa(FUSED_ISAS[0])
+        backends.in_force = on_isa(FUSED_ISAS[0])
         assert digests == {tuple(bits(*fit_of(i)) for i in range(4))}
 
 
@@ -234,7 +234,7 @@ def test_processes_under_every_fused_isa() -> None:
 @pytest.mark.parametrize("isa", ISAS)
 def test_any_number_of_threads(isa: str) -> None:
     """A network large enough that every count from 1 to 7 gets its threads."""
-    backends._current = on_isa(isa)
+    backends.in_force = on_isa(isa)
     x, y = uniform(200, 300, seed=5), labels(200, 10, seed=5)
     found, predictions = [], []
     for threads in (1, 2, 3, 4, 7):

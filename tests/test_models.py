@@ -465,6 +465,55 @@ def test_predictions_of_layers_that_only_pass_on(backend: str) -> None:
     assert np.any(x != 0)
 
 
+def test_short_calls_in_any_order() -> None:
+    """What a call leaves bound for the next one never shows: other rows, other arrays, weights elsewhere, a backend."""
+    first, last = Dense(64, activation="relu", input_dim=20), Dense(10, activation="softmax")
+    model, x = Sequential([first, last]), uniform(600, 20)
+    want = model.predict(x, verbose=0)
+    out = np.empty((600, 10), np.float32)
+    for count in (1, 3, 1, 256, 257, 600, 2, 300, 1, 511, 1):
+        for start in (0, 17):
+            some = x[start : start + count]
+            assert same_bits(model.predict(some, verbose=0), want[start : start + count])
+            given = out[: len(some)]
+            given[...] = np.nan
+            assert model.predict(some, verbose=0, out=given) is given
+            assert same_bits(given, want[start : start + count])
+    other = Sequential([first, Dense(5)])
+    other.predict(x[:1], verbose=0)  # now the first layer lives there
+    assert same_bits(model.predict(x[:1], verbose=0), want[:1])
+    first.set_weights([2 * v for v in first.get_weights()])
+    doubled = model.predict(x, batch_size=7, verbose=0)
+    assert not same_bits(doubled, want)
+    assert same_bits(model.predict(x[:1], verbose=0), doubled[:1])
+    nncore.set_backend("numpy")
+    assert relative(model.predict(x[:1], verbose=0), doubled[:1]) < 1e-5
+    nncore.set_backend("native")
+    assert same_bits(model.predict(x[:1], verbose=0), doubled[:1])
+
+
+def test_many_threads_on_short_calls() -> None:
+    model = Sequential([Input((20,)), Dense(64, activation="tanh"), Dense(10, activation="softmax")])
+    x = uniform(8, 20)
+    want = model.predict(x, verbose=0)
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        given = np.empty((1, 10), np.float32)
+        for rows in [slice(0, 1 + i), slice(i, i + 1)] * 500:
+            if not same_bits(model.predict(x[rows], verbose=0), want[rows]):
+                wrong.append(i)
+            if not same_bits(model.predict(x[i : i + 1], verbose=0, out=given), want[i : i + 1]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
 def test_many_threads_on_one_model() -> None:
     model = Sequential([Input((20,)), Dense(64, activation="tanh"), Dense(10, activation="softmax")])
     xs = [uniform(100 + i, 20, seed=i) for i in range(8)]

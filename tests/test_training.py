@@ -899,3 +899,17 @@ def test_rows_and_batches_of_every_size(rows: int, batch: int, backend: str) -> 
     hand = Hand.of(model, 0.2)
     history = model.fit(X[:rows], T[:rows], batch_size=batch, epochs=2, **QUIET).history
     hand.fit(X[:rows], T[:rows], 2, batch).agrees(model, history)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_getting_ready_to_train_changes_nothing(optimizer: str, backend: str) -> None:
+    """The rehearsal of a step is on memory of its own: not even a denormal weight is touched."""
+    model = network()
+    model.set_weights([np.full(w.shape, 1e-40, np.float32) for w in model.get_weights()])
+    model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
+    before = model.get_weights()
+    model.fit(X, T, epochs=0, verbose=0)
+    assert model.optimizer is not None
+    assert model.optimizer.iterations == 0
+    assert not model.optimizer.state.any()
+    assert all(same_bits(new, old) for new, old in zip(model.get_weights(), before, strict=True))

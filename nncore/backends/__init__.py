@@ -17,7 +17,8 @@ __all__ = [
 
 NAMES = ("native", "numpy")
 
-_current: Backend | None = None
+in_force: Backend | None = None
+"""The backend in force; ``None`` until it is first asked for: see ``current``."""
 
 
 def set_num_threads(threads: int) -> None:
@@ -58,16 +59,16 @@ def set_backend(name: str) -> None:
         ValueError: for another name.
         MissingExtensionError: where the compiled extension is not there.
     """
-    global _current
-    _current = _make(name)
+    global in_force
+    in_force = _make(name)
 
 
 def current() -> Backend:
     """The backend in force."""
-    if _current is None:
+    if in_force is None:
         set_backend(os.environ.get("NNCORE_BACKEND") or "native")
-    assert _current is not None
-    return _current
+    assert in_force is not None
+    return in_force
 
 
 def get_backend() -> str:

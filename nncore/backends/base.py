@@ -14,7 +14,7 @@ from nncore.program import Program
 Array = np.ndarray[Any, Any]
 
 
-@dataclass
+@dataclass(eq=False)
 class Memory:
     """The arrays that a run reads and writes."""
 
@@ -31,7 +31,7 @@ class Memory:
     """From ``Executable.workspace()``: the same one for every run of a loop. ``None``: the executable finds its own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Epoch:
     """Which rows run, in which order, and what changes from batch to batch."""
 

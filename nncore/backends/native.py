@@ -17,6 +17,9 @@ _MATRIX_COST, _OTHER_COST = 0.012, 0.3
 """Nanoseconds for each of the product of an instruction's extents, on one thread: what a run's number of threads is
 chosen by. Measured with AVX-512 at 3.7 GHz; matrix products are the ops with three letters."""
 
+_REHEARSED = 1e6
+"""Nanoseconds of a training step from which on it does not matter what the first one finds."""
+
 _REGIONS = ("parameter", "frozen", "gradient", "state", "total", "workspace")
 """The memories of ``Code.run``, in order; the caller's arrays come after them."""
 
@@ -31,6 +34,8 @@ class NativeExecutable:
         instructions = [self._template(instruction) for instruction in program.instructions]
         kinds = [program.buffers[name].kind for name in self._arrays]
         self._code = native.Code(instructions, kinds, plan.batch, self._sizes(), _first_update(program), isa)
+        if program.name == "train" and self._code.cost_of(plan.batch) < _REHEARSED:
+            self._rehearse()
 
     def _template(self, instruction: Instruction) -> tuple[str, list[Any], list[tuple[int, bool]], list[float], float]:
         """An instruction as ``Code`` takes it."""
@@ -58,9 +63,18 @@ class NativeExecutable:
                 sizes[buffer.kind] = max(sizes[buffer.kind], end)
         return list(sizes.values())
 
+    def _rehearse(self) -> None:
+        """Run a batch of zeros on memory of its own: the first step then finds pages, caches and threads ready."""
+        batch, buffers = self.plan.batch, self.program.buffers
+        memories = [np.zeros(size, np.uint8) for size in self._sizes()]
+        arrays = [np.zeros((batch, buffers[name].size(1)), np.float32) for name in self._arrays]
+        self._code.run(memories, arrays, batch, None, 0, 0, np.zeros((1, 8)), 0, 1, np.zeros(1, np.int64))
+
     def workspace(self) -> Array:
-        """Fresh memory for intermediate results."""
-        return empty(self.plan.workspace, np.float32)
+        """Fresh memory for intermediate results, its pages laid out now and not in the first step."""
+        workspace = empty(self.plan.workspace, np.float32)
+        workspace[...] = 0
+        return workspace
 
     def run(self, memory: Memory, epoch: Epoch, first: int, last: int, poll: Poll | None = None) -> None:
         """Run batches ``first`` to ``last`` of an epoch, without the GIL."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +36,9 @@ class FlatVectors:
     """A model's weights as two flat vectors, of trainable parameters and of frozen ones, and the gradients.
 
     Each weight starts at a cache line; the elements between are zero and stay zero. Weights are views into the vectors.
+
+    Attributes:
+        moves: ``Variable.moves`` when all weights were last known to live here.
     """
 
     def __init__(self, variables: Sequence[Variable]) -> None:
@@ -51,7 +53,7 @@ class FlatVectors:
         for vector in (self.parameter, self.frozen, self.gradient):
             vector[...] = 0
         self._views = [(v, self._view(v)) for v in variables]
-        self._moves = -1
+        self.moves = -1
         self._trainable = [v.trainable for v in variables]
         self.adopt()
 
@@ -62,12 +64,12 @@ class FlatVectors:
 
     def adopt(self) -> None:
         """Make sure that every weight lives here: another model that shares a layer may have moved it."""
-        if self._moves == Variable.moves:
+        if self.moves == Variable.moves:
             return
         for variable, view in self._views:
             if variable.value is not view:
                 variable.move_to(view)
-        self._moves = Variable.moves
+        self.moves = Variable.moves
 
     def holds(self, variables: Sequence[Variable]) -> bool:
         """Whether these are the vectors of exactly these variables, trainable as they are now."""
@@ -76,8 +78,7 @@ class FlatVectors:
         ]
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """Where every buffer lives for batches of up to ``batch`` rows.
 
     ``offsets`` counts elements from the start of the memory of the buffer's kind. Buffers of kind ``source``, ``input``

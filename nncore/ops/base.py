@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from nncore.errors import unknown_name
 from nncore.program import Buffer, Dim, Shape
@@ -16,8 +15,7 @@ class Emit(Protocol):
     def __call__(self, op: str, *inputs: Buffer | None, **attributes: float) -> tuple[Buffer, ...]: ...
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One applied op, as its gradient rule sees it: ``wanted[i]`` says whether input ``i`` needs a gradient."""
 
     outputs: tuple[Buffer, ...]
@@ -31,8 +29,7 @@ GradientRule = Callable[[Emit, Call, Gradients], Gradients]
 """``rule(emit, call, d_outputs) -> d_inputs``: one entry an input, ``None`` where it has or needs no gradient."""
 
 
-@dataclass(frozen=True)
-class Op:
+class Op(NamedTuple):
     """An operation of the program machine.
 
     ``body(*outputs, *inputs, **attributes)`` writes its outputs in place. Arrays arrive in the shapes of the signature,
@@ -44,9 +41,9 @@ class Op:
     outputs: tuple[str, ...]
     inputs: tuple[str, ...]
     body: Callable[..., None]
-    attributes: tuple[str, ...] = ()
-    step: bool = False
-    dtypes: Mapping[str, str] = field(default_factory=dict)
+    attributes: tuple[str, ...]
+    step: bool
+    dtypes: Mapping[str, str]
     """The dtype of outputs and inputs that are not ``real``, by operand name: out0, out1, …, in0, in1, …"""
 
     @property
@@ -58,8 +55,7 @@ class Op:
         return tuple(seen)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """What changes from batch to batch."""
 
     rows: Any
