@@ -449,9 +449,9 @@ KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
         ],
         definition("softmax_cross_entropy_train"),
     ),
-    "of equal predictions the last one counts": (
-        [Patch("kernels/softmax.h", "vec_not(vec_le(columns[j], top))", "vec_not(vec_lt(columns[j], top))")],
-        definition("softmax_cross_entropy_train"),
+    "a match looks at the columns in the wrong order": (
+        [Patch("kernels/softmax.h", "vec_eq(columns[j], top)", "vec_eq(columns[PLANTED(j, n - 1 - j)], top)")],
+        definition("sparse_softmax_cross_entropy_train"),
     ),
     "threads leave out the end": (
         [Patch("nncore.h", "grains * (part + 1) / parts * grain", "grains * (part + 1) / (parts + 1) * grain")],

@@ -75,11 +75,16 @@ INLINE vec sum_columns(const vec columns[16])
 INLINE vec argmax_columns(const vec columns[16], int n)
 {
     vec top = columns[0], index = vec_zero();
+    vec_cond ordered = vec_eq(top, top);
     for (int j = 1; j < n; j++) {
-        const vec_cond larger = vec_and_cond(vec_not(vec_le(columns[j], top)), vec_eq(top, top));
-        top = vec_select(larger, columns[j], top);
-        index = vec_select(larger, vec_set1((real)j), index);
+        top = vec_max(columns[j], top);
+        ordered = vec_and_cond(ordered, vec_eq(columns[j], columns[j]));
     }
+    for (int j = n - 1; j >= 0; j--)
+        index = vec_select(vec_eq(columns[j], top), vec_set1((real)j), index);
+    if (vec_find(vec_not(ordered)) < LANES)
+        for (int j = n - 1; j >= 0; j--)
+            index = vec_select(vec_eq(columns[j], columns[j]), index, vec_set1((real)j));
     return index;
 }
 
@@ -211,7 +216,10 @@ INLINE void softmax_share(const target kind, const int trains, softmax_task task
     const row shape = row_of(task.n);
     if (task.n <= 16)
         for (int64_t r = rows.begin; r < rows.end; r += LANES)
-            softmax_narrow(kind, trains, &task, r, (int)(rows.end - r < LANES ? rows.end - r : LANES));
+            if (rows.end - r >= LANES)
+                softmax_narrow(kind, trains, &task, r, LANES);
+            else
+                softmax_narrow(kind, trains, &task, r, (int)(rows.end - r));
     else
         for (int64_t r = rows.begin; r < rows.end; r++) {
             softmax_wide(kind, &task, &shape, r);
