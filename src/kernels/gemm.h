@@ -21,6 +21,7 @@ enum {
     STREAM_DEPTH = 16,  /* the depth of a block that reads b once, in runs of whole rows: for few rows, */
     STREAM_ROWS = 4,    /* up to this many, */
     STREAM_COLS = 2048, /* and long ones */
+    PAGE = 4096 / (int)sizeof(real),
     NARROW = 16,        /* columns of a weight gradient up to which its transpose is computed, */
     NARROW_ROWS = 4 * LANES, /* for so many rows at a time */
     PACKED_B = PANEL_VECS * LANES * DEPTH_BLOCK, /* reals of scratch for a packed panel of b, */
@@ -234,8 +235,9 @@ static void multiply_panel(const panel *p, int vecs)
     int64_t i = 0;
     for (int64_t t = 0; t < tiles; t++) {
         const int rows = (int)piece(p->rows, tiles, t);
-        /* What the next tile reads of c, and a share of the next panel, arrive while this tile is computed. */
-        if ((p->start_row || p->finish == DESCEND) && i + rows < p->rows)
+        /* Weights that the next tile changes, where each of their rows is in another page and the processor does not
+           foresee them, and a share of the next panel arrive while this tile is computed. */
+        if (p->finish == DESCEND && p->c_row >= PAGE && i + rows < p->rows)
             prefetch(p->c + (i + rows) * p->c_row, p->c_row, rows, p->cols);
         if (p->next) {
             const int64_t first = p->next_rows * t / tiles, last = p->next_rows * (t + 1) / tiles;
