@@ -162,7 +162,7 @@ def test_error_bound(isa: str, op: str) -> None:
 
 @pytest.mark.parametrize("op", PLAIN)
 def test_instruction_sets_agree(op: str) -> None:
-    for dims in [(1, 40, 65), (13, 300, 70), (64, 33, 1100), (4, 50, 2100), (33, 270, 290)]:
+    for dims in [(1, 40, 65), (13, 300, 70), (64, 33, 1100), (4, 50, 2100), (33, 270, 290), (1, 520, 520)]:
         v = operands(dims, normal)
         first, *others = (run(op, isa, dims, v) for isa in FUSED_ISAS)
         assert all(same_bits(first, other) for other in others), dims
@@ -181,7 +181,7 @@ def test_any_number_of_parts(isa: str, op: str) -> None:
 @pytest.mark.parametrize("isa", ISAS)
 def test_a_row_alone(isa: str) -> None:
     """A row has the same bits alone and wherever it stands in a batch of any size."""
-    for k, n in [(30, 64), (300, 70), (17, 2050), (100, 10)]:
+    for k, n in [(30, 64), (300, 70), (17, 2050), (100, 10), (520, 520)]:
         v = operands((300, k, n), normal)
         for op, name in [("dense", "x"), ("dense_grad_x", "dy")]:
             whole = run(op, isa, (300, k, n), v)

@@ -19,8 +19,10 @@ enum {
     DEPTH_BLOCK = 256,  /* a panel of b of this depth, and a tile of a, stay in the cache next to the core */
     ROW_BLOCK = 256,    /* so many rows of a, of that depth, in the one after it */
     STREAM_DEPTH = 16,  /* the depth of a block that reads b once, in runs of whole rows: for few rows, */
-    STREAM_ROWS = 4,    /* up to this many, */
-    STREAM_COLS = 2048, /* and long ones */
+    STREAM_ROWS = 4,    /* up to this many, where those of b are long, */
+    STREAM_COLS = 2048, /* of this many reals, */
+    STREAM_ONE = 512,   /* or, for one row, this many in a b */
+    STREAM_SIZE = 1 << 18, /* of so many, which comes from beyond the cache next but one */
     PAGE = 4096 / (int)sizeof(real),
     NARROW = 16,        /* columns of a weight gradient up to which its transpose is computed, */
     NARROW_ROWS = 4 * LANES, /* for so many rows at a time */
@@ -304,7 +306,8 @@ static strategy strategy_of(const product *p)
     const int transposed = p->b_step == 1 && p->b_col != 1;
     /* Sums that are taken from the weights in c cannot wait in c for the next block of the depth. */
     const int whole = p->finish == DESCEND, packs = !whole || p->depth <= DEPTH_BLOCK;
-    const int streams = !transposed && p->rows <= STREAM_ROWS && p->cols >= STREAM_COLS;
+    const int one = p->rows == 1 && p->cols >= STREAM_ONE && p->depth * p->cols >= STREAM_SIZE;
+    const int streams = !transposed && (one || (p->rows <= STREAM_ROWS && p->cols >= STREAM_COLS));
     return (strategy){
         .transposed = transposed,
         .packs_b = transposed || (packs && p->b_step > FAR * width && p->rows >= MANY_ROWS),
