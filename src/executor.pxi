@@ -82,7 +82,9 @@ cdef struct Run:
     int updates_from
     nn_source *sources
     bint moving  # whether an operand moves through the caller's arrays from batch to batch
-    const int64_t *rows
+    int64_t *rows  # room for those of two batches, the one at hand and the next; NULL: consecutive rows
+    nn_instr order  # op_row_order, which fills it
+    nn_step positions
     const double *rates
     int64_t rates_stride
     uint64_t step
@@ -174,11 +176,12 @@ cdef class Code:
         return cost
 
     def run(
-        self, list memories, list arrays, int64_t count, rows, uint64_t step, uint64_t seed, rates,
+        self, list memories, list arrays, int64_t count, tuple shuffle, uint64_t step, uint64_t seed, rates,
         int64_t first, int64_t last, int64_t[::1] done, poll=None,
     ):
         """Run batches ``first`` to ``last`` over ``count`` rows; ``done[0]`` counts those finished.
 
+        ``shuffle`` is the key and the block of a ``nncore.ops.Shuffle``, ``None`` where rows are consecutive.
         The workspace among the memories may be ``None``: the code has one of its own for each call at work. Every now
         and then looks for signals and calls ``poll(batches finished)``; an exception stops the run before the
         next batch, or inside one as long as it may be broken off.
@@ -189,15 +192,23 @@ cdef class Code:
         cdef list held = []
         cdef Air air = Air()
         cdef View view
+        cdef int64_t block
         cdef int i
         if first < 0 or (last - 1) * self.batch >= count:
             raise ValueError(f"Batches {first} to {last} of {self.batch} rows do not lie within {count} rows.")
+        if shuffle is not None:
+            run.positions.seed, block = shuffle
+            if block < 1 or (block < count and block % self.batch):
+                raise ValueError(
+                    f"shuffle must permute blocks of whole batches, of {self.batch} rows, or all {count} rows. "
+                    f"Received: blocks of {block}."
+                )
+            run.order.attribute[0], run.order.attribute[1] = count, block
         for i in range(REGIONS):
             region[i] = NULL
             if self.size[i] and memories[i] is not None:
                 region[i] = hold_memory(held, i, memories[i], self.size[i])
-        run.moving = self.hold_arrays(held, arrays, sources, count if rows is None else 0)
-        run.rows = hold_rows(held, rows, count)
+        run.moving = self.hold_arrays(held, arrays, sources, count)
         run.rates = NULL
         run.rates_stride = 0
         if rates is not None:
@@ -213,7 +224,7 @@ cdef class Code:
         run.done = &done[0]
         air.poll = poll
         run.air = <void *> air
-        self.execute(&run)
+        self.execute(&run, shuffle is not None)
         if air.error is not None:
             raise air.error
 
@@ -252,13 +263,14 @@ cdef class Code:
         predictor.sample_shape, predictor.output_shape = sample_shape, output_shape
         return predictor
 
-    cdef execute(self, Run *run):
-        """Run with instructions and scratch of its own, on as many threads as a batch is worth."""
+    cdef execute(self, Run *run, bint shuffled=False):
+        """Run with instructions, scratch and row numbers of its own, on as many threads as a batch is worth."""
         cdef double cost = self.cost_of(min(self.batch, run.row_count))
         cdef int parts = threads_for(cost)
         cdef size_t scratch = <size_t> parts * NN_SCRATCH
         cdef size_t bounds = (2 * self.count * sizeof(Bound) + 63) // 64 * 64
-        cdef void *block = nn_take(&self.block, 64 + scratch + bounds + self.size[WORKSPACE])
+        cdef size_t rows = (2 * self.batch * sizeof(int64_t) + 63) // 64 * 64 if shuffled else 0
+        cdef void *block = nn_take(&self.block, 64 + scratch + bounds + rows + self.size[WORKSPACE])
         if block == NULL:
             raise MemoryError()
         run.templates, run.table = self.templates, self.table
@@ -267,7 +279,8 @@ cdef class Code:
         run.full = <Bound *> (run.scratch + scratch)
         run.tail = run.full + self.count
         if run.region[WORKSPACE] == NULL:
-            run.region[WORKSPACE] = run.scratch + scratch + bounds
+            run.region[WORKSPACE] = run.scratch + scratch + bounds + rows
+        run.rows = <int64_t *> (run.scratch + scratch + bounds) if shuffled else NULL
         run.stop = False
         run.work = 0
         run.breath = nn_seconds()
@@ -383,16 +396,6 @@ cdef char *hold_memory(list held, int which, object memory, int64_t size) except
     return <char *> view.buffer.buf
 
 
-cdef const int64_t *hold_rows(list held, object rows, int64_t count) except? NULL:
-    if rows is None:
-        return NULL
-    cdef View view = View(rows, False)
-    held.append(view)
-    if view.buffer.itemsize != 8 or view.buffer.strides[0] != 8 or view.buffer.len < 8 * count:
-        raise ValueError("rows must be a contiguous int64 vector with one entry a row.")
-    return <const int64_t *> view.buffer.buf
-
-
 cdef void bind(Run *run, Bound *bound, int64_t rows) noexcept nogil:
     """Resolve the templates for a batch of ``rows``."""
     cdef int i, j
@@ -459,11 +462,32 @@ cdef void begin_batch(Run *run) noexcept nogil:
         point(run, run.tail, start)
     elif run.moving and start > 0:
         point(run, run.full, start)
-    run.now.rows = run.rows + start if run.rows != NULL else NULL
     run.now.first = start
-    run.now.ahead = min(run.row_count, run.last * run.batch) - start - size
+    run.now.rows = run.now.next_rows = NULL
+    run.now.ahead = 0
+    if run.rows != NULL:
+        if run.at == run.first:
+            order_rows(run, run.at)
+        run.now.rows = rows_at(run, run.at)
+        if run.at + 1 < run.last:
+            run.now.ahead = order_rows(run, run.at + 1)
+            run.now.next_rows = rows_at(run, run.at + 1)
     run.now.number = run.step + run.at
     run.now.rates = run.rates + (run.at - run.first) * run.rates_stride if run.rates != NULL else NULL
+
+
+cdef int64_t *rows_at(Run *run, int64_t at) noexcept nogil:
+    """Where the rows of batch ``at`` are while it or the one before it is at hand."""
+    return run.rows + (at & 1) * run.batch
+
+
+cdef int64_t order_rows(Run *run, int64_t at) noexcept nogil:
+    """Find the rows of batch ``at``; returns how many."""
+    run.positions.first = at * run.batch
+    run.order.operand[0] = rows_at(run, at)
+    run.order.dim[0] = min(run.batch, run.row_count - run.positions.first)
+    run.table.kernel[<int> NN_op_row_order](&run.order, &run.positions, 0, 1)
+    return run.order.dim[0]
 
 
 cdef bint meet(Run *run, int64_t *meetings, int part, int parts) noexcept nogil:

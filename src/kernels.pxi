@@ -107,7 +107,7 @@ def call(str op, outputs, inputs, dtypes, sizes, dims, attributes=(), *, rows=No
     for i, attribute in enumerate(attributes):
         instr.attribute[i] = attribute
     step.first, step.ahead, step.number, step.seed = first, 0, number, seed
-    step.rows, step.rates = NULL, NULL
+    step.rows, step.next_rows, step.rates = NULL, NULL, NULL
     if rows is not None:
         view = hold(held, f"{op}: rows", rows, False)
         step.rows = <const int64_t *>address(f"{op}: rows", view, "int64", None)

@@ -60,6 +60,7 @@ class _Step(ctypes.Structure):
     _fields_ = (
         ("rows", ctypes.c_void_p),
         ("first", ctypes.c_int64),
+        ("next_rows", ctypes.c_void_p),
         ("ahead", ctypes.c_int64),
         ("number", ctypes.c_uint64),
         ("seed", ctypes.c_uint64),
@@ -151,6 +152,7 @@ def caller(library: ctypes.CDLL) -> Callable[..., None]:
         step = _Step(
             None if rows is None else rows.ctypes.data,
             first,
+            None,
             0,
             number,
             seed,

@@ -10,7 +10,7 @@ from math import factorial, sqrt
 
 import numpy as np
 import pytest
-from oracles import ISAS
+from oracles import ISAS, on_isa, random_problem, tight_plan
 
 from nncore import _native
 from nncore.ops import Shuffle
@@ -74,6 +74,16 @@ def test_blocks_keep_their_rows(isa: str) -> None:
         assert np.array_equal(kernel_rows(shuffle, 500, start, stop, isa), rows)
         found.append(rows - start)
     assert len({rows.tobytes() for rows in found}) == len(found)
+
+
+def test_blocks_that_cut_batches_are_refused() -> None:
+    problem = random_problem(0)
+    batch, rows = problem.batch, len(problem.x)
+    assert 1 < batch < rows - 1
+    program = problem.program()
+    run = problem.start(program, tight_plan(program, problem.flat, batch))
+    with pytest.raises(ValueError, match=f"of {batch} rows, or all {rows} rows. Received: blocks of {batch + 1}"):
+        run.run(on_isa(None), problem.epoch(Shuffle(1, batch + 1)))
 
 
 def test_split_mix() -> None:

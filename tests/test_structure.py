@@ -48,8 +48,9 @@ ORDER = [
 INCLUDES = [
     "ops.def", "nncore.h", "vec.h", "kernels/loops.h", "kernels/math.h", "kernels/data.h", "kernels/elementwise.h",
     "kernels/gemm.h", "kernels/losses.h", "kernels/metrics.h", "kernels/optim.h", "kernels/random.h",
-    "kernels/order.h", "kernels/softmax.h", "probe.h", "kernels/all.h", "isa/baseline.c", "isa/avx2.c", "isa/avx512.c", "isa/neon.c",
-    "cpu.h", "denormals.h", "runtime.h", "threads.h", "dispatch.pxi", "executor.pxi", "kernels.pxi", "_native.pyx",
+    "kernels/order.h", "kernels/softmax.h", "probe.h", "kernels/all.h", "isa/baseline.c", "isa/avx2.c",
+    "isa/avx512.c", "isa/neon.c", "cpu.h", "denormals.h", "runtime.h", "threads.h", "dispatch.pxi", "executor.pxi",
+    "kernels.pxi", "_native.pyx",
 ]  # fmt: skip
 """Every file of src after all that it includes."""
 

@@ -1,9 +1,9 @@
 """The row order of an epoch: a permutation as a function of a key, computed row by row where it is needed.
 
-A table of n shuffled indices costs memory and time that grow with n. A block cipher on 0 … n - 1 needs neither: Black and
-Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002. A row is a point of a grid with sides of about √n. In each
-round one coordinate moves, round its side of the grid, by a hash of the other: that can be undone, so no two rows meet.
-What comes to lie beyond n, in the last row of the grid, goes through the rounds again until it does not.
+A table of n shuffled indices costs memory that grows with n, and misses of the cache. A cipher on 0 … n - 1 does not:
+Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002. A row is a point of a grid with sides of about
+√n. In each round one coordinate moves, round its side of the grid, by a hash of the other: that can be undone, so no
+two rows meet. What comes to lie beyond n, in the grid's last row, goes through the rounds again until it does not.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _round_keys(count: int, key: int) -> Iterator[tuple[int, int]]:
 
 
 def split_mix(seed: int, i: int) -> int:
-    """Number i of the SplitMix64 sequence (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014)."""
+    """Number i of SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014)."""
     z = (seed + (i + 1) * 0x9E3779B97F4A7C15) & _MASK
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _MASK
     z = (z ^ z >> 27) * 0x94D049BB133111EB & _MASK

@@ -8,8 +8,9 @@
 typedef struct {
     const nn_source *source;
     const int64_t *rows; /* NULL: consecutive from `first` */
-    int64_t first, begin, end, m, n;
-    int64_t following; /* how many rows of the next batch are known */
+    int64_t first, begin, end, n;
+    const int64_t *next_rows; /* those of the next batch */
+    int64_t following;        /* how many of them are known */
     int64_t distance;  /* else the row to ask for, counted from the one that is copied */
     int64_t bytes;     /* of a row; 0 where asking does not help */
 } batch_rows;
@@ -29,13 +30,13 @@ INLINE batch_rows rows_of(const nn_instr *instr, const nn_step *step, int64_t el
     const int64_t n = instr->dim[1], bytes = n * element;
     const int helps = step->rows && source->column_stride == element && bytes > SHORT_ROW;
     return (batch_rows){.source = source, .rows = step->rows, .first = step->first, .begin = share.begin,
-                        .end = share.end, .m = instr->dim[0], .n = n, .following = step->ahead,
+                        .end = share.end, .n = n, .next_rows = step->next_rows, .following = step->ahead,
                         .distance = DISTANCE / (bytes + 1) + 1, .bytes = helps ? bytes : 0};
 }
 
-INLINE const char *source_row(const batch_rows *b, int64_t r)
+INLINE const char *source_row(const batch_rows *b, const int64_t *rows, int64_t r)
 {
-    return b->source->base + (b->rows ? b->rows[r] : b->first + r) * b->source->row_stride;
+    return b->source->base + (rows ? rows[r] : b->first + r) * b->source->row_stride;
 }
 
 /* While row r is copied, asks for the row in its place in the next batch, which arrives during this batch's arithmetic;
@@ -45,11 +46,11 @@ INLINE void prefetch_for(const batch_rows *b, int64_t r)
     if (b->bytes == 0)
         return;
     if (r < b->following && b->bytes <= LONG_ROW) {
-        const char *row = source_row(b, b->m + r);
+        const char *row = source_row(b, b->next_rows, r);
         for (int64_t byte = 0; byte < b->bytes; byte += CACHE_LINE)
             __builtin_prefetch(row + byte, 0, 2);
     } else if (r + b->distance < b->end) {
-        const char *row = source_row(b, r + b->distance);
+        const char *row = source_row(b, b->rows, r + b->distance);
         for (int64_t byte = 0; byte < b->bytes && byte < ROW_START; byte += CACHE_LINE)
             __builtin_prefetch(row + byte);
     }
@@ -61,7 +62,7 @@ INLINE void prefetch_for(const batch_rows *b, int64_t r)
         const batch_rows b = rows_of(instr, step, sizeof(FROM), part, parts);                                          \
         const int64_t stride = b.source->column_stride;                                                                \
         for (int64_t r = b.begin; r < b.end; r++) {                                                                    \
-            const char *from = source_row(&b, r);                                                                      \
+            const char *from = source_row(&b, b.rows, r);                                                                      \
             TO *to = (TO *)instr->operand[0] + r * b.n;                                                                \
             prefetch_for(&b, r);                                                                                       \
             if (stride == sizeof(FROM))                                                                                \

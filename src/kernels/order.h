@@ -1,8 +1,8 @@
 /* The row order of an epoch: a permutation of 0 … count - 1 as a function of a key, computed row by row, in no memory.
 
    A row is a point of a grid with sides of about sqrt(count). In each round one coordinate moves, round its side of the
-   grid, by a hash of the other: that can be undone, so no two rows meet. What comes to lie beyond count, in the last row
-   of the grid, goes through the rounds again until it does not (Black, Rogaway, "Ciphers with arbitrary finite domains",
+   grid, by a hash of the other: that can be undone, so no two rows meet. What comes to lie beyond count, in the grid's
+   last row, goes through the rounds again until it does not (Black, Rogaway, "Ciphers with arbitrary finite domains",
    CT-RSA 2002). The keys of the rounds are SplitMix64's (Steele, Lea, Flood, "Fast splittable pseudorandom number
    generators", OOPSLA 2014); the product of a hash and a side is a distance without a division (Lemire, "Fast random
    integer generation in an interval", TOMACS 2019). */
