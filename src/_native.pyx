@@ -40,6 +40,7 @@ cdef extern from "nncore.h" nogil:
         int64_t row_stride
         int64_t column_stride
         nn_dtype dtype
+        int64_t size
     ctypedef void (*nn_kernel)(const nn_instr *, const nn_step *, int part, int parts) noexcept nogil
     ctypedef struct nn_table:
         const char *isa

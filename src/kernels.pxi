@@ -57,6 +57,7 @@ cdef nn_source source_of(str what, View view) except *:
     source.base = <const char *>view.buffer.buf
     source.row_stride, source.column_stride = view.buffer.strides[0], view.buffer.strides[1]
     source.dtype = source_dtype(what, view.buffer.format.decode(), view.buffer.itemsize)
+    source.size = view.buffer.shape[0] * abs(source.row_stride)
     return source
 
 

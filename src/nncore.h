@@ -45,6 +45,7 @@ typedef struct {
     const char *base;
     int64_t row_stride, column_stride;
     nn_dtype dtype;
+    int64_t size; /* bytes from the first row to the end of the last */
 } nn_source;
 
 /* Computes share `part` of `parts` of the outputs; any number of parts gives the same bits. */

@@ -74,6 +74,7 @@ class _Source(ctypes.Structure):
         ("row_stride", ctypes.c_int64),
         ("column_stride", ctypes.c_int64),
         ("dtype", ctypes.c_int),
+        ("size", ctypes.c_int64),
     )
 
 
@@ -141,7 +142,7 @@ def caller(library: ctypes.CDLL) -> Callable[..., None]:
                 continue
             if dtype == "any":
                 assert array.dtype == np.float32
-                kept.append(_Source(array.ctypes.data, *array.strides, 0))
+                kept.append(_Source(array.ctypes.data, *array.strides, 0, array.nbytes))
                 instr.operand[i] = ctypes.addressof(kept[-1])
             else:
                 instr.operand[i] = array.ctypes.data
