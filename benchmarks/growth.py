@@ -140,7 +140,7 @@ def _memory(count: int, dtype: str) -> dict[str, Any]:
     model.fit(x, y, batch_size=32, epochs=2, verbose=0)
     return {
         "rows": count, "dtype": dtype, "data_bytes": x.nbytes + y.nbytes,
-        "beyond_bytes": max(0, _status("VmHWM") - before), "order_bytes": 8 * count,
+        "beyond_bytes": max(0, _status("VmHWM") - before),
     }  # fmt: skip
 
 

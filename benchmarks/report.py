@@ -143,8 +143,7 @@ def _growth(growth: dict[str, Any]) -> str:
         for r in growth["rows"]
     ]
     memory = [
-        [f"{m['rows']:,}", m["dtype"], f"{m['data_bytes'] / 1e6:.2f}", f"{m['beyond_bytes'] / 1e6:.2f}",
-         f"{m['order_bytes'] / 1e6:.2f}"]
+        [f"{m['rows']:,}", m["dtype"], f"{m['data_bytes'] / 1e6:.2f}", f"{m['beyond_bytes'] / 1e6:.2f}"]
         for m in growth["memory"]
     ]  # fmt: skip
     mapped = growth["memmap"]
@@ -153,7 +152,7 @@ def _growth(growth: dict[str, Any]) -> str:
             table(["fit w-w-w-10, batch 256: w", "best ps/operation", "median", "of peak"], widths),
             f"Slowest over fastest: {max(best) / min(best):.2f}.",
             table(["fit 100-64-10, batch 32: rows", "epoch ns/row", "of the first", "whole call ns/row"], rows),
-            table(["rows", "dtype", "data MB", "beyond the data, peak MB", "of it row order MB"], memory),
+            table(["rows", "dtype", "data MB", "beyond the data, peak MB"], memory),
             f"A memmap of {mapped['memmap_bytes'] / 2**20:.0f} MiB in an address space that could grow by "
             f"{mapped['spare_bytes'] / 2**20:.0f} MiB (a copy of it was "
             f"{'' if mapped['a_copy_was_refused'] else 'NOT '}refused): fit took\n{mapped['seconds']:.2f} s, "

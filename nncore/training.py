@@ -27,6 +27,7 @@ from nncore.errors import DataError
 from nncore.layers.base import Layer, elements
 from nncore.losses import BinaryCrossentropy, Loss
 from nncore.metrics import Metric
+from nncore.ops import Shuffle
 from nncore.optimizers import Optimizer
 from nncore.program import Program, Shape
 
@@ -324,7 +325,8 @@ class Trainer:
             callbacks.on_train_begin()
             for number in range(initial_epoch, epochs):
                 callbacks.on_epoch_begin(number)
-                epoch = Epoch(len(data), _order(generator, len(data), shuffle, executable.plan.batch), seed=seed)
+                order = _order(generator, len(data), shuffle, executable.plan.batch)
+                epoch = Epoch(len(data), order, seed=seed)
                 logs = self._run_epoch(machine, executable, memory, epoch, resolved, callbacks, stopped)
                 if validation is not None and _due(number, validation_freq):
                     scores = self._evaluate(machine, validation, validation_batch, callbacks)
@@ -430,15 +432,11 @@ def _line_ended(callbacks: CallbackList) -> Iterator[None]:
         raise
 
 
-def _order(generator: np.random.Generator, count: int, shuffle: Any, batch: int) -> Array | None:
+def _order(generator: np.random.Generator, count: int, shuffle: Any, batch: int) -> Shuffle | None:
     """The row order of an epoch: all rows permuted, each batch's rows, or ``None`` for the order they have."""
     if not shuffle:
         return None
-    if shuffle != "batch":
-        return generator.permutation(count)
-    return np.concatenate(
-        [start + generator.permutation(min(batch, count - start)) for start in range(0, count, batch)]
-    )
+    return Shuffle(int(generator.integers(2**64, dtype=np.uint64)), batch if shuffle == "batch" else count)
 
 
 def _due(epoch: int, frequency: Any) -> bool:

@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t, uint64_t
 cdef extern from "nncore.h" nogil:
     ctypedef float real
     ctypedef enum nn_op:
+        NN_op_row_order
         NN_OPS
     enum:
         NN_OPERANDS
@@ -27,6 +28,7 @@ cdef extern from "nncore.h" nogil:
     ctypedef struct nn_step:
         const int64_t *rows
         int64_t first
+        const int64_t *next_rows
         int64_t ahead
         uint64_t number
         uint64_t seed
@@ -38,6 +40,7 @@ cdef extern from "nncore.h" nogil:
         int64_t row_stride
         int64_t column_stride
         nn_dtype dtype
+        int64_t size
     ctypedef void (*nn_kernel)(const nn_instr *, const nn_step *, int part, int parts) noexcept nogil
     ctypedef struct nn_table:
         const char *isa

@@ -97,7 +97,9 @@ cdef struct Run:
     bint by_batch  # whether an operand moves through the caller's arrays from batch to batch
     Moving *moving  # the operands among the caller's arrays
     int moving_count
-    const int64_t *rows
+    int64_t *rows  # room for those of two batches, the one at hand and the next; NULL: consecutive rows
+    nn_instr order  # op_row_order, which fills it
+    nn_step positions
     const double *rates
     int64_t rates_stride
     uint64_t step
@@ -196,11 +198,12 @@ cdef class Code:
         return self.fixed_cost + self.cost_per_row * <double> rows
 
     def run(
-        self, list memories, list arrays, int64_t count, rows, uint64_t step, uint64_t seed, rates,
+        self, list memories, list arrays, int64_t count, tuple shuffle, uint64_t step, uint64_t seed, rates,
         int64_t first, int64_t last, int64_t[::1] done, poll=None,
     ):
         """Run batches ``first`` to ``last`` over ``count`` rows; ``done[0]`` counts those finished.
 
+        ``shuffle`` is the key and the block of a ``nncore.ops.Shuffle``, ``None`` where rows are consecutive.
         The workspace among the memories may be ``None``: the code has one of its own for each call at work. Every now
         and then looks for signals and calls ``poll(batches finished)``; an exception stops the run before the
         next batch, or inside one as long as it may be broken off.
@@ -210,15 +213,23 @@ cdef class Code:
         cdef Run run
         cdef list held = []
         cdef View view
+        cdef int64_t block
         cdef int i
         if first < 0 or (last - 1) * self.batch >= count:
             raise ValueError(f"Batches {first} to {last} of {self.batch} rows do not lie within {count} rows.")
+        if shuffle is not None:
+            run.positions.seed, block = shuffle
+            if block < 1 or (block < count and block % self.batch):
+                raise ValueError(
+                    f"shuffle must permute blocks of whole batches, of {self.batch} rows, or all {count} rows. "
+                    f"Received: blocks of {block}."
+                )
+            run.order.attribute[0], run.order.attribute[1] = count, block
         for i in range(REGIONS):
             region[i] = NULL
             if self.size[i] and memories[i] is not None:
                 region[i] = hold_memory(held, i, memories[i], self.size[i])
-        run.by_batch = self.hold_arrays(held, arrays, sources, count if rows is None else 0)
-        run.rows = hold_rows(held, rows, count)
+        run.by_batch = self.hold_arrays(held, arrays, sources, count)
         run.rates = NULL
         run.rates_stride = 0
         if rates is not None:
@@ -232,7 +243,7 @@ cdef class Code:
         run.step, run.now.seed = step, seed
         run.row_count, run.first, run.last, run.at = count, first, last, first
         run.done = &done[0]
-        self.execute(&run, poll)
+        self.execute(&run, shuffle is not None, poll)
 
     cdef bint hold_arrays(self, list held, list arrays, nn_source *sources, int64_t rows) except -1:
         """Fill ``sources`` from the caller's arrays; whether any of them is read or written batch by batch."""
@@ -269,14 +280,16 @@ cdef class Code:
         predictor.sample_shape, predictor.output_shape = sample_shape, output_shape
         return predictor.predict
 
-    cdef int execute(self, Run *run, object poll) except -1:
-        """Run with instructions and scratch of its own, on as many threads as a batch is worth."""
+    cdef int execute(self, Run *run, bint shuffled, object poll) except -1:
+        """Run with instructions, scratch and row numbers of its own, on as many threads as a batch is worth."""
         cdef double cost = self.cost_of(min(self.batch, run.row_count))
         cdef bint short = cost * <double> (run.last - run.first) < SHORT
         cdef int parts = 1 if short else threads_for(cost)
         cdef size_t bounds = (sizeof(Held) + 2 * self.count * sizeof(Bound) + 63) // 64 * 64
+        cdef size_t rows = (2 * self.batch * sizeof(int64_t) + 63) // 64 * 64
         cdef size_t workspace = (self.size[WORKSPACE] + 63) // 64 * 64
-        cdef void *block = nn_take(&self.block, 64 + bounds + workspace + <size_t> parts * NN_SCRATCH, sizeof(Held))
+        cdef size_t scratch = <size_t> parts * NN_SCRATCH
+        cdef void *block = nn_take(&self.block, 64 + bounds + rows + workspace + scratch, sizeof(Held))
         cdef Air air
         if block == NULL:
             raise MemoryError()
@@ -285,9 +298,10 @@ cdef class Code:
         run.held = <Held *> nn_inside(block)
         run.full = <Bound *> (run.held + 1)
         run.tail = run.full + self.count
-        run.scratch = <char *> run.held + bounds + workspace
+        run.scratch = <char *> run.held + bounds + rows + workspace
         if run.region[WORKSPACE] == NULL:
-            run.region[WORKSPACE] = <char *> run.held + bounds
+            run.region[WORKSPACE] = <char *> run.held + bounds + rows
+        run.rows = <int64_t *> (<char *> run.held + bounds) if shuffled else NULL
         run.stop = False
         if short:
             run_short(run)
@@ -344,7 +358,7 @@ cdef class Predictor:
                 run.row_count, run.first, run.at = rows, 0, 0
                 run.last = (rows + self.code.batch - 1) // self.code.batch
                 run.done = &done
-                self.code.execute(&run, None)
+                self.code.execute(&run, False, None)
             finally:
                 PyBuffer_Release(&results)
         finally:
@@ -405,16 +419,6 @@ cdef char *hold_memory(list held, int which, object memory, int64_t size) except
     if view.buffer.len < size:
         raise ValueError(f"Memory {which} has {view.buffer.len} bytes, {size} are needed.")
     return <char *> view.buffer.buf
-
-
-cdef const int64_t *hold_rows(list held, object rows, int64_t count) except? NULL:
-    if rows is None:
-        return NULL
-    cdef View view = View(rows, False)
-    held.append(view)
-    if view.buffer.itemsize != 8 or view.buffer.strides[0] != 8 or view.buffer.len < 8 * count:
-        raise ValueError("rows must be a contiguous int64 vector with one entry a row.")
-    return <const int64_t *> view.buffer.buf
 
 
 cdef void bind(Run *run, Bound *bound, int64_t rows) noexcept nogil:
@@ -508,12 +512,33 @@ cdef bint begin_batch(Run *run) noexcept nogil:
         point(run, run.tail, start)
     elif run.by_batch and start > 0:
         point(run, run.full, start)
-    run.now.rows = run.rows + start if run.rows != NULL else NULL
     run.now.first = start
-    run.now.ahead = min(run.row_count, run.last * run.batch) - start - size
+    run.now.rows = run.now.next_rows = NULL
+    run.now.ahead = 0
+    if run.rows != NULL:
+        if run.at == run.first:
+            order_rows(run, run.at)
+        run.now.rows = rows_at(run, run.at)
+        if run.at + 1 < run.last:
+            run.now.ahead = order_rows(run, run.at + 1)
+            run.now.next_rows = rows_at(run, run.at + 1)
     run.now.number = run.step + run.at
     run.now.rates = run.rates + (run.at - run.first) * run.rates_stride if run.rates != NULL else NULL
     return True
+
+
+cdef int64_t *rows_at(Run *run, int64_t at) noexcept nogil:
+    """Where the rows of batch ``at`` are while it or the one before it is at hand."""
+    return run.rows + (at & 1) * run.batch
+
+
+cdef int64_t order_rows(Run *run, int64_t at) noexcept nogil:
+    """Find the rows of batch ``at``; returns how many."""
+    run.positions.first = at * run.batch
+    run.order.operand[0] = rows_at(run, at)
+    run.order.dim[0] = min(run.batch, run.row_count - run.positions.first)
+    run.table.kernel[<int> NN_op_row_order](&run.order, &run.positions, 0, 1)
+    return run.order.dim[0]
 
 
 cdef bint meet(Run *run, int64_t *meetings, int part, int parts) noexcept nogil:

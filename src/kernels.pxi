@@ -57,6 +57,7 @@ cdef nn_source source_of(str what, View view) except *:
     source.base = <const char *>view.buffer.buf
     source.row_stride, source.column_stride = view.buffer.strides[0], view.buffer.strides[1]
     source.dtype = source_dtype(what, view.buffer.format.decode(), view.buffer.itemsize)
+    source.size = view.buffer.shape[0] * abs(source.row_stride)
     return source
 
 
@@ -107,7 +108,7 @@ def call(str op, outputs, inputs, dtypes, sizes, dims, attributes=(), *, rows=No
     for i, attribute in enumerate(attributes):
         instr.attribute[i] = attribute
     step.first, step.ahead, step.number, step.seed = first, 0, number, seed
-    step.rows, step.rates = NULL, NULL
+    step.rows, step.next_rows, step.rates = NULL, NULL, NULL
     if rows is not None:
         view = hold(held, f"{op}: rows", rows, False)
         step.rows = <const int64_t *>address(f"{op}: rows", view, "int64", None)

@@ -27,7 +27,8 @@ typedef struct {
 typedef struct {
     const int64_t *rows; /* indices of this batch's source rows, or NULL: consecutive from `first` */
     int64_t first;
-    int64_t ahead; /* source rows known to follow this batch's: what a kernel may fetch before it is asked for */
+    const int64_t *next_rows; /* those of the next batch, `ahead` of them, where there is one and it has any */
+    int64_t ahead;
     uint64_t number; /* the training step: the counter of random ops */
     uint64_t seed;   /* the key of random ops */
     const double *rates;
@@ -44,6 +45,7 @@ typedef struct {
     const char *base;
     int64_t row_stride, column_stride;
     nn_dtype dtype;
+    int64_t size; /* bytes from the first row to the end of the last */
 } nn_source;
 
 /* Computes share `part` of `parts` of the outputs; any number of parts gives the same bits. */

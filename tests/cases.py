@@ -277,6 +277,13 @@ CASES = {
                 for r, s, k in [(0.5, 0, 0), (0.1, 3, 4_000_000_000), (0.0, 1, 7), (0.999, 2**32 - 1, 1), (1.0, 2, 2)]
             ),
         ),
+        Case(
+            "row_order", ELEMENTS, ((),),
+            attributes=tuple(
+                {"count": float(n), "block": float(block)}
+                for n, block in [(997, 997), (1025, 2000), (2**20, 2**20), (2**50 + 1, 2**50 + 1), (10_000, 1000)]
+            ),
+        ),
         Case("gather", ROWS, ((source,),)),
         Case("gather_int", ROWS, ((source,),)),
         Case("sgd", PARAMETERS, ((real, real),), state=((0, 0),)),
@@ -303,7 +310,10 @@ def make_inputs(case: Case, makers: tuple[Maker, ...], dims: Dims) -> list[Array
     return [make(rng, shape_of(t, dims), dims) for make, t in zip(makers, get(case.op).inputs, strict=True)]
 
 
-def step_of(dims: Dims) -> Step:
-    """The step of a case: rows in no order, a number beyond 32 bits, a 64-bit key, a rate."""
-    rows = np.random.default_rng(5).integers(0, SOURCE_ROWS, dims.get("m", 0))
+def step_of(op: str, dims: Dims) -> Step:
+    """The step of a case: rows in no order, or positions, a number beyond 32 bits, a 64-bit key, a rate."""
+    rows: Any = np.random.default_rng(5).integers(0, SOURCE_ROWS, dims.get("m", 0))
+    if op == "row_order":
+        first = (997 - dims["m"]) // 2
+        rows = slice(first, first + dims["m"])
     return Step(rows=rows, number=2**33 + 12345, seed=0xFEDCBA9876543210, rates=np.array([0.0123]))

@@ -16,6 +16,7 @@ from nncore.data import flat_rows
 from nncore.layers import Activation, Dense, Dropout, Flatten, Layer, ReLU, Rescaling, Reshape, Softmax
 from nncore.losses import Loss
 from nncore.metrics import Metric
+from nncore.ops import Shuffle
 from nncore.optimizers import SGD, Adam, Optimizer
 from nncore.program import Program
 
@@ -227,9 +228,9 @@ class Problem:
         state = np.zeros(self.flat.parameter.size * len(self.optimizer.slots), np.float32)
         return Run.start(program, at, self.flat, state, arrays, real)
 
-    def epoch(self, rows: Array | None = None, first_step: int = 0) -> Epoch:
-        """An epoch over all samples, in the order of ``rows``."""
-        return Epoch(len(self.x), rows, first_step, seed=77, rates=self.optimizer.rates(first_step, self.steps))
+    def epoch(self, shuffle: Shuffle | None = None, first_step: int = 0) -> Epoch:
+        """An epoch over all samples, in the order of ``shuffle``."""
+        return Epoch(len(self.x), shuffle, first_step, seed=77, rates=self.optimizer.rates(first_step, self.steps))
 
 
 def pick(rng: np.random.Generator, *choices: Any) -> Any:

@@ -60,6 +60,7 @@ class _Step(ctypes.Structure):
     _fields_ = (
         ("rows", ctypes.c_void_p),
         ("first", ctypes.c_int64),
+        ("next_rows", ctypes.c_void_p),
         ("ahead", ctypes.c_int64),
         ("number", ctypes.c_uint64),
         ("seed", ctypes.c_uint64),
@@ -73,6 +74,7 @@ class _Source(ctypes.Structure):
         ("row_stride", ctypes.c_int64),
         ("column_stride", ctypes.c_int64),
         ("dtype", ctypes.c_int),
+        ("size", ctypes.c_int64),
     )
 
 
@@ -140,7 +142,7 @@ def caller(library: ctypes.CDLL) -> Callable[..., None]:
                 continue
             if dtype == "any":
                 assert array.dtype == np.float32
-                kept.append(_Source(array.ctypes.data, *array.strides, 0))
+                kept.append(_Source(array.ctypes.data, *array.strides, 0, array.nbytes))
                 instr.operand[i] = ctypes.addressof(kept[-1])
             else:
                 instr.operand[i] = array.ctypes.data
@@ -151,6 +153,7 @@ def caller(library: ctypes.CDLL) -> Callable[..., None]:
         step = _Step(
             None if rows is None else rows.ctypes.data,
             first,
+            None,
             0,
             number,
             seed,

@@ -328,7 +328,7 @@ def whole_run() -> report.Run:
                 {"width": w, "best_ps": p, "median_ps": p, "share_of_peak": 0.5} for w, p in ((64, 9), (128, 6))
             ],
             "rows": [{"rows": n, "epoch_ns": t, "call_ns": t} for n, t in ((1024, 200.0), (4096, 210.0))],
-            "memory": [{"rows": 1024, "dtype": "float64", "data_bytes": 9e5, "beyond_bytes": 1e4, "order_bytes": 8192}],
+            "memory": [{"rows": 1024, "dtype": "float64", "data_bytes": 9e5, "beyond_bytes": 1e4}],
             "memmap": {"memmap_bytes": 2**30, "spare_bytes": 2**26, "a_copy_was_refused": True, "seconds": 1.0,
                        "loss": 2.3},
         },

@@ -334,7 +334,7 @@ def test_every_op_that_layers_and_losses_use_has_a_rule() -> None:
     without = {name for name in ops.OPS if name not in ops.GRADIENTS}
     expected = {name for name in ops.OPS if "_grad" in name} | {
         "dense_relu", "dense_tanh", "dense_sigmoid", "loss_scale", "spread", "add_rows", "binary_matches",
-        "categorical_matches", "sparse_matches", "gather", "gather_int", "sgd", "sgd_momentum", "adam",
+        "categorical_matches", "sparse_matches", "row_order", "gather", "gather_int", "sgd", "sgd_momentum", "adam",
         "softmax_cross_entropy_train", "sparse_softmax_cross_entropy_train",
     }  # fmt: skip
     assert without == expected

@@ -21,7 +21,7 @@ FENCE = 67
 PARTS = (2, 3, 4, 5)
 SCRATCH = np.zeros(max(PARTS) * _native.SCRATCH_BYTES + 63, np.uint8)
 
-NUMPY_DTYPES = {"real": np.float32, "float64": np.float64, "int32": np.int32}
+NUMPY_DTYPES = {"real": np.float32, "float64": np.float64, "int32": np.int32, "int64": np.int64}
 
 
 def fenced(values: Array) -> Array:
@@ -58,7 +58,7 @@ def make_outputs(op: Op, dims: Dims, state: dict[int, Array]) -> list[Array]:
     outputs = []
     for i, term in enumerate(op.outputs):
         dtype = NUMPY_DTYPES[operand_dtype(op, f"out{i}")]
-        poison = np.iinfo(np.int32).min if dtype is np.int32 else np.nan
+        poison = np.nan if np.dtype(dtype).kind == "f" else np.iinfo(dtype).min
         outputs.append(state[i] if i in state else fenced(np.full(shape_of(term, dims), poison, dtype)))
     return outputs
 
@@ -69,7 +69,7 @@ class Run:
     def __init__(self, case: Case, dims: Dims, inputs: list[Array | None], attributes: dict[str, float]) -> None:
         self.case, self.op, self.dims, self.attributes = case, get(case.op), dims, attributes
         self.originals = inputs
-        self.step = step_of(dims)
+        self.step = step_of(case.op, dims)
 
     def _operands(self, alias: tuple[int, int] | None) -> tuple[list[Array], list[Array | None]]:
         inputs = [None if x is None else fenced(x) for x in self.originals]
@@ -94,11 +94,11 @@ class Run:
         outputs, inputs = self._operands(alias)
         names = [f"out{i}" for i in range(len(outputs))] + [f"in{i}" for i in range(len(inputs))]
         sizes = [int(np.prod(shape_of(t, dims))) for t in (*op.outputs, *op.inputs)]
+        rows = {"first": step.rows.start} if isinstance(step.rows, slice) else {"rows": step.rows}
         _native.call(
             op.name, outputs, inputs, [operand_dtype(op, n) for n in names], sizes,
             [dims[letter] for letter in op.letters], [self.attributes[a] for a in op.attributes],
-            rows=step.rows, number=step.number, seed=step.seed, rates=step.rates, isa=isa, parts=parts,
-            scratch=SCRATCH,
+            **rows, number=step.number, seed=step.seed, rates=step.rates, isa=isa, parts=parts, scratch=SCRATCH,
         )  # fmt: skip
         for array in (*outputs, *inputs):
             assert array is None or fence_is_whole(array), f"{self} wrote outside an operand"

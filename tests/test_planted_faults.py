@@ -293,8 +293,8 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
     ),
     "no shuffling": (
         training._order,
-        "return generator.permutation(count)",
-        "return np.arange(count)",
+        "return Shuffle(",
+        "return None and Shuffle(",
         lambda: test_training.test_shuffle("numpy"),
     ),
     "the totals of all epochs": (
@@ -485,8 +485,12 @@ KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
         [Patch("kernels/random.h", "BLOCKS * group + (uint64_t)i", "BLOCKS * group + (uint64_t)i + 1")],
         definition("dropout"),
     ),
+    "a row order of another hash": (
+        [Patch("kernels/order.h", "0xCD9E8D57", "0xCD9E8D55")],
+        definition("row_order"),
+    ),
     "a batch takes the first rows": (
-        [Patch("kernels/data.h", "b->rows[r]", "r")],
+        [Patch("kernels/data.h", "rows ? rows[r] : b->first + r", "b->first + r")],
         definition("gather"),
     ),
 }

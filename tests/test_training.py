@@ -318,6 +318,29 @@ def test_seed_gives_the_row_order(backend: str) -> None:
     assert orders(True) != first
 
 
+def test_both_backends_draw_one_order() -> None:
+    found = []
+    for name in ("native", "numpy"):
+        nncore.set_backend(name)
+        nncore.utils.set_random_seed(5)
+        found.append(orders(True))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("shuffle", [True, "batch"])
+def test_the_order_does_not_depend_on_batch_hooks(shuffle: Any, backend: str) -> None:
+    """They make every batch a run of its own."""
+    x, y = np.random.default_rng(0).normal(size=(2, 23, 1))
+    found = []
+    for callbacks in ([], [Rows()]):
+        nncore.utils.set_random_seed(5)
+        model = Sequential([Input((1,)), Dense(1)])
+        model.compile(SGD(0.1), "mse")
+        model.fit(x, y, batch_size=5, epochs=3, shuffle=shuffle, verbose=0, callbacks=callbacks)
+        found.append(np.concatenate([w.ravel() for w in model.get_weights()]))
+    assert same_bits(*found)
+
+
 # Losses and metrics.
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nncore.compiler import FlatVectors, Plan
+from nncore.ops import Shuffle
 from nncore.program import Program
 
 Array = np.ndarray[Any, Any]
@@ -33,12 +34,12 @@ class Memory:
 
 @dataclass(frozen=True, eq=False)
 class Epoch:
-    """Which rows run, in which order, and what changes from batch to batch."""
+    """How many rows run, in which order, and what changes from batch to batch."""
 
     count: int
     """Rows in all."""
-    rows: Array | None = None
-    """int64 row indices in the order they run; ``None``: from first to last."""
+    shuffle: Shuffle | None = None
+    """The order they run in; ``None``: from first to last. Its blocks are whole batches, or all rows."""
     step: int = 0
     """The training step of batch 0."""
     seed: int = 0

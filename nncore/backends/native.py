@@ -85,7 +85,7 @@ class NativeExecutable:
             memories,
             arrays,
             epoch.count,
-            epoch.rows,
+            epoch.shuffle and (epoch.shuffle.key, epoch.shuffle.block),
             epoch.step,
             epoch.seed,
             epoch.rates,

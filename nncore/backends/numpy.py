@@ -40,7 +40,9 @@ class NumpyExecutable:
                 bound[stop - start] = [
                     self._bind(ins, memory, workspace, slice(start, stop)) for ins in self.program.instructions
                 ]
-            rows: Any = slice(start, stop) if epoch.rows is None else epoch.rows[start:stop]
+            rows: Any = slice(start, stop)
+            if epoch.shuffle is not None:
+                rows = epoch.shuffle.rows(epoch.count, start, stop)
             rates = np.zeros(1) if epoch.rates is None else epoch.rates[i - first]
             step = ops.Step(rows, epoch.step + i, epoch.seed, rates)
             with np.errstate(all="ignore"):

@@ -1,6 +1,6 @@
 """The operations of the program machine. One op: a signature, a NumPy body (its definition), a gradient rule."""
 
-from nncore.ops import activations, data, linear, losses, metrics, optim, random, softmax
+from nncore.ops import activations, data, linear, losses, metrics, optim, order, random, softmax
 from nncore.ops.base import (
     GRADIENTS,
     OPS,
@@ -14,6 +14,7 @@ from nncore.ops.base import (
     letters_of,
 )
 from nncore.ops.eager import as_real, collapse, evaluate
+from nncore.ops.order import Shuffle
 
 __all__ = [
     "GRADIENTS",
@@ -22,6 +23,7 @@ __all__ = [
     "Emit",
     "Gradients",
     "Op",
+    "Shuffle",
     "Step",
     "activations",
     "as_real",
@@ -35,6 +37,7 @@ __all__ = [
     "losses",
     "metrics",
     "optim",
+    "order",
     "random",
     "softmax",
 ]  # fmt: skip

@@ -5,6 +5,7 @@
 #include "losses.h"
 #include "metrics.h"
 #include "optim.h"
+#include "order.h"
 #include "random.h"
 #include "softmax.h"
 

@@ -8,15 +8,16 @@
 typedef struct {
     const nn_source *source;
     const int64_t *rows; /* NULL: consecutive from `first` */
-    int64_t first, begin, end, m, n;
-    int64_t following; /* how many rows of the next batch are known */
+    int64_t first, begin, end, n;
+    const int64_t *next_rows; /* those of the next batch */
+    int64_t following;        /* how many of them are known */
     int64_t distance;  /* else the row to ask for, counted from the one that is copied */
     int64_t bytes;     /* of a row; 0 where asking does not help */
 } batch_rows;
 
 enum {
     CACHE_LINE = 64,
-    SHORT_ROW = 128,       /* rows up to here arrive soon enough without being asked for */
+    NEAR_SOURCE = 1 << 20, /* bytes of a source that stays in the second-level cache: asking costs more there */
     LONG_ROW = 16 * 1024,  /* of a longer one the processor foresees the rest */
     DISTANCE = 4 * 1024,   /* bytes between the row that is copied and the one asked for, in the same batch */
     ROW_START = 1024,      /* bytes asked for there */
@@ -27,29 +28,29 @@ INLINE batch_rows rows_of(const nn_instr *instr, const nn_step *step, int64_t el
     const nn_range share = nn_share(instr->dim[0], 1, part, parts);
     const nn_source *source = instr->operand[1];
     const int64_t n = instr->dim[1], bytes = n * element;
-    const int helps = step->rows && source->column_stride == element && bytes > SHORT_ROW;
+    const int helps = step->rows && source->column_stride == element && source->size > NEAR_SOURCE;
     return (batch_rows){.source = source, .rows = step->rows, .first = step->first, .begin = share.begin,
-                        .end = share.end, .m = instr->dim[0], .n = n, .following = step->ahead,
+                        .end = share.end, .n = n, .next_rows = step->next_rows, .following = step->ahead,
                         .distance = DISTANCE / (bytes + 1) + 1, .bytes = helps ? bytes : 0};
 }
 
-INLINE const char *source_row(const batch_rows *b, int64_t r)
+INLINE const char *source_row(const batch_rows *b, const int64_t *rows, int64_t r)
 {
-    return b->source->base + (b->rows ? b->rows[r] : b->first + r) * b->source->row_stride;
+    return b->source->base + (rows ? rows[r] : b->first + r) * b->source->row_stride;
 }
 
-/* While row r is copied, asks for the row in its place in the next batch, which arrives during this batch's arithmetic;
-   where that row is not known, for the start of one further on in this batch. */
+/* While row r is copied, asks for every line of the row in its place in the next batch, which arrives during this batch's
+   arithmetic; where that row is not known, for the start of one further on in this batch. */
 INLINE void prefetch_for(const batch_rows *b, int64_t r)
 {
     if (b->bytes == 0)
         return;
     if (r < b->following && b->bytes <= LONG_ROW) {
-        const char *row = source_row(b, b->m + r);
-        for (int64_t byte = 0; byte < b->bytes; byte += CACHE_LINE)
+        const char *row = source_row(b, b->next_rows, r);
+        for (int64_t byte = -((intptr_t)row & (CACHE_LINE - 1)); byte < b->bytes; byte += CACHE_LINE)
             __builtin_prefetch(row + byte, 0, 2);
     } else if (r + b->distance < b->end) {
-        const char *row = source_row(b, r + b->distance);
+        const char *row = source_row(b, b->rows, r + b->distance);
         for (int64_t byte = 0; byte < b->bytes && byte < ROW_START; byte += CACHE_LINE)
             __builtin_prefetch(row + byte);
     }
@@ -61,7 +62,7 @@ INLINE void prefetch_for(const batch_rows *b, int64_t r)
         const batch_rows b = rows_of(instr, step, sizeof(FROM), part, parts);                                          \
         const int64_t stride = b.source->column_stride;                                                                \
         for (int64_t r = b.begin; r < b.end; r++) {                                                                    \
-            const char *from = source_row(&b, r);                                                                      \
+            const char *from = source_row(&b, b.rows, r);                                                                      \
             TO *to = (TO *)instr->operand[0] + r * b.n;                                                                \
             prefetch_for(&b, r);                                                                                       \
             if (stride == sizeof(FROM))                                                                                \
@@ -97,8 +98,34 @@ INLINE void prefetch_for(const batch_rows *b, int64_t r)
     case NN_BOOL: COPY_ROWS(TO, uint8_t, AS_BOOL); break;                                                              \
     }
 
+/* Whether the rows of a source are reals as they lie in x. */
+INLINE int holds_reals(const nn_source *source)
+{
+    const nn_dtype dtype = sizeof(real) == sizeof(float) ? NN_F32 : NN_F64;
+    const uintptr_t places = (uintptr_t)source->base | (uintptr_t)source->row_stride;
+    return source->dtype == dtype && source->column_stride == sizeof(real) && places % sizeof(real) == 0;
+}
+
+/* COPY_ROWS for such a source: a third less time than a loop the compiler makes of it. */
+INLINE void copy_reals(const nn_instr *instr, const nn_step *step, int part, int parts)
+{
+    const batch_rows b = rows_of(instr, step, sizeof(real), part, parts);
+    for (int64_t r = b.begin; r < b.end; r++) {
+        const real *from = (const real *)source_row(&b, b.rows, r);
+        real *to = (real *)instr->operand[0] + r * b.n;
+        prefetch_for(&b, r);
+        EACH_VEC_OF(((nn_range){0, b.n}), STORE(to, LOAD(from)));
+    }
+}
+
 /* x[m,n] = source[rows[m],n], converted to real */
-KERNEL(op_gather) { COPY_ROWS_OF_ANY(real) }
+KERNEL(op_gather)
+{
+    if (holds_reals(instr->operand[1]))
+        copy_reals(instr, step, part, parts);
+    else
+        COPY_ROWS_OF_ANY(real)
+}
 
 /* x[m,n] = source[rows[m],n], truncated to int32 */
 KERNEL(op_gather_int) { COPY_ROWS_OF_ANY(int32_t) }
