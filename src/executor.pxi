@@ -38,6 +38,9 @@ cdef double BREATH = 0.02
 cdef double SHORT = 5e3
 """Nanoseconds of estimated work below which a run keeps the GIL, and looks at no clock: both would cost more."""
 
+cdef double LIGHT = 100e3
+"""Nanoseconds of estimated work after which a run looks at the clock between two batches."""
+
 cdef double HEAVY = 5e6
 """Nanoseconds of estimated work after which it looks at the clock inside a batch."""
 
@@ -578,9 +581,17 @@ cdef void run_batch(Run *run, int64_t *meetings, int part, int parts) noexcept n
 cdef void run_instruction(Run *run, int i, int part, int parts) noexcept nogil:
     """Share ``part`` of an instruction: a long one in slices, between which part 0 may come up for air."""
     cdef Bound *bound = &run.bound[i]
-    cdef double cost = bound.cost / parts
-    cdef int s, slices = 1 + <int> (cost / SLICE)
-    cdef nn_instr instr = bound.instr
+    cdef double cost
+    cdef int s, slices
+    cdef nn_instr instr
+    if bound.cost < SLICE:
+        bound.kernel(&bound.instr, &run.now, part, parts)
+        if part == 0:
+            count_work(run, i, bound.cost)
+        return
+    cost = bound.cost / parts
+    slices = 1 + <int> (cost / SLICE)
+    instr = bound.instr
     for s in range(part * slices, (part + 1) * slices):
         # A share finds its scratch by its number, but all slices of a thread use the thread's.
         instr.scratch = <char *> (<uintptr_t> run.scratch + <uintptr_t> part * NN_SCRATCH - <uintptr_t> s * NN_SCRATCH)
@@ -603,8 +614,10 @@ cdef void count_work(Run *run, int i, double cost) noexcept nogil:
 cdef void end_batch(Run *run) noexcept nogil:
     run.at += 1
     run.done[0] = run.at
-    if nn_seconds() - run.breath >= BREATH:
-        breathe(run, True)
+    if run.work > LIGHT:
+        run.work = 0
+        if nn_seconds() - run.breath >= BREATH:
+            breathe(run, True)
 
 
 cdef void breathe(Run *run, bint report) noexcept nogil:
