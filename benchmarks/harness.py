@@ -7,8 +7,8 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -260,6 +260,16 @@ def core() -> int | None:
 def one_thread() -> None:
     """Let the processes started from now on compute on one thread."""
     os.environ.update(dict.fromkeys(THREADS, "1"))
+
+
+@contextmanager
+def any_threads() -> Iterator[None]:
+    """Let the processes started within use as many threads as they do by default, whatever :func:`one_thread` set."""
+    limits = {name: os.environ.pop(name) for name in THREADS if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(limits)
 
 
 # Measuring

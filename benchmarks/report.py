@@ -162,6 +162,39 @@ def _growth(growth: dict[str, Any]) -> str:
     )
 
 
+def _threads(threads: dict[str, Any]) -> str:
+    rows, losses, busy = [], [], 0
+    for row in threads["rows"]:
+        one, *others = row["threads"]
+        cells = [row["name"], f"{one['best_us']:.1f}"]
+        for t in others:
+            calm = min(one["calm"], t["calm"])
+            speedup = one["best_us"] / t["best_us"]
+            if calm:
+                losses.append((1 / speedup - 1, f"{row['name']}, {t['count']} threads"))
+            busy += not calm
+            cells += [
+                f"{speedup:.2f}{'' if calm else ' ?'}",
+                f"{one['median_us'] / t['median_us']:.2f}",
+                str(t["used"]),
+            ]
+        rows.append(cells)
+    header = ["work", "1 thread µs"]
+    for count in threads["counts"][1:]:
+        header += [f"{count} threads: speed-up", "of medians", "used"]
+    loss, where = max(losses, default=(0.0, "nothing compared"))
+    return (
+        f"{table(header, rows)}\n\n"
+        f"Worst slowdown: {max(0.0, loss):.1%} ({where})"
+        + (f"; {busy} without calm turns, ?, not counted" if busy else "")
+        + f".\nCPU used while idle, for a second after work on {threads['counts'][-1]} threads: "
+        f"{threads['idle']:.2%} of a core.\n\n"
+        "By the clock, a step (fit) or a call (predict). Speed-up: the time of one thread over that of so many, each\n"
+        "the best of the turns in which no thread waited for a core; of medians: of all turns, other programs\n"
+        "included. Used: threads that took part."
+    )
+
+
 def _accuracy(accuracy: dict[str, Any]) -> str:
     first = accuracy["sides"][SIDES[0]]
     rows = [
@@ -182,7 +215,7 @@ def _accuracy(accuracy: dict[str, Any]) -> str:
     return f"Fashion-MNIST, {accuracy['work']}\n\n{table(header, rows)}"
 
 
-PARTS = {"works": _works, "import": _start, "growth": _growth, "accuracy": _accuracy}
+PARTS = {"works": _works, "import": _start, "growth": _growth, "threads": _threads, "accuracy": _accuracy}
 """What a run may hold, and how it is told."""
 
 

@@ -228,8 +228,8 @@ WORKLOADS: tuple[Fit | Predict | Product, ...] = (
     *GATED[4:],
 )
 
-SECTIONS = ("import", "growth", "accuracy")
-"""What is measured in ways of its own: ``start.py``, ``growth.py``, ``accuracy.py``."""
+SECTIONS = ("import", "growth", "threads", "accuracy")
+"""What is measured in ways of its own: ``start.py``, ``growth.py``, ``threads.py``, ``accuracy.py``."""
 ON_DEMAND = ("accuracy",)
 """Sections that run only where ``--only`` names them."""
 
