@@ -7,8 +7,8 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -29,6 +29,10 @@ SIDES = ("native", "reference")
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
            "NUMEXPR_NUM_THREADS", "NNCORE_NUM_THREADS")  # fmt: skip
 """What libraries read their number of threads from, when they are imported."""
+
+HOBBLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "BLIS_ARCH_TYPE",
+           "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES")  # fmt: skip
+"""What can tie a library to the kernels, or the blocks, of a lesser core than the one it runs on."""
 
 BUDGET = 15.0
 """Seconds after which a workload gets no further round, if it had three."""
@@ -89,6 +93,8 @@ class Measurement:
     """The core's multiply-adds in registers, GFLOP/s: the best of the probes between the runs."""
     bandwidth: float = float("inf")
     """10⁹ bytes a second that the core reads from an array of as many bytes as the workload moves."""
+    lanes: int = 1
+    """Of the vectors of the first side."""
 
     @property
     def error(self) -> float:
@@ -187,6 +193,12 @@ class Side:
 
         return str(_native.config()["chosen"])
 
+    def lanes(self) -> int:
+        """The reals in a vector of it."""
+        from nncore import _native
+
+        return int(_native.config()["lanes"][self.isa()])
+
     def configuration(self) -> str:
         """What the side runs on, in a few words."""
         if self._name not in BACKENDS:
@@ -262,6 +274,16 @@ def one_thread() -> None:
     os.environ.update(dict.fromkeys(THREADS, "1"))
 
 
+@contextmanager
+def any_threads() -> Iterator[None]:
+    """Let the processes started within use as many threads as they do by default, whatever :func:`one_thread` set."""
+    limits = {name: os.environ.pop(name) for name in THREADS if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(limits)
+
+
 # Measuring
 
 
@@ -303,7 +325,7 @@ def measure(work: Work, workers: Sequence[Worker], rounds: int) -> Measurement:
                 f"{work.name}: {side} must agree with {SIDES[1]} to {work.tolerance:g}, relative to what the work "
                 f"changes. Received: {timing.error:.2g}."
             )
-    measurement = Measurement(work, timings, bandwidth=first.ask("bandwidth", work.bytes))
+    measurement = Measurement(work, timings, bandwidth=first.ask("bandwidth", work.bytes), lanes=first.ask("lanes"))
     start = time.perf_counter()
     for number in range(rounds):
         if number >= 3 and time.perf_counter() - start > BUDGET:
@@ -338,6 +360,7 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": _blas(),
+        **_hobbles(),
         "nncore": nncore.__version__,
         "load": _load(),
     }
@@ -377,4 +400,27 @@ def _caches() -> str:
 def _blas() -> str:
     config: Any = np.show_config(mode="dicts")
     blas = config.get("Build Dependencies", {}).get("blas", {})
-    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
+    name = f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
+    kernels = _blas_kernels()
+    return f"{name}, its kernels for {kernels}" if kernels else name
+
+
+def _blas_kernels() -> str | None:
+    """The core type whose kernels NumPy's BLAS runs, where threadpoolctl is installed and the library tells."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return None
+    found = (pool.get("architecture") for pool in threadpool_info() if pool["user_api"] == "blas")
+    return next((kernels for kernels in found if kernels), None)
+
+
+def _hobbles() -> dict[str, str]:
+    """A line for the heading where the environment keeps other libraries from the best that they have."""
+    found = [f"{name}={os.environ[name]}" for name in HOBBLES if os.environ.get(name)]
+    if not found:
+        return {}
+    return {
+        "WARNING": f"{', '.join(found)} in the environment: NumPy, the reference and the peers that read this may be "
+        "slower than they could be on this processor"
+    }

@@ -60,14 +60,19 @@ def work_record(m: Measurement) -> dict[str, Any]:
         "name": m.work.name,
         "unit": m.work.unit,
         "flops": m.work.flops,
+        "issued_flops": m.work.issued_flops(m.lanes),
+        "lanes": m.lanes,
         "bytes": m.work.bytes,
         "error": m.error,
         "tolerance": m.work.tolerance,
         "peak_gflops": m.peak,
         "bandwidth_gbytes": m.bandwidth,
         "limit_us": m.limit * 1e6,
+        "issued_us": m.work.issued_flops(m.lanes) / m.peak / 1e3,
+        "bytes_us": m.work.bytes / m.bandwidth / 1e3,
         "gflops": m.gflops(),
         "share_of_peak": m.share,
+        "share_of_issued_peak": m.share * m.work.issued_flops(m.lanes) / m.work.flops,
         "sides": sides,
     }
 
@@ -99,9 +104,32 @@ def _works(works: Sequence[dict[str, Any]]) -> str:
         "longer. Before the timing, each side agreed with the\nreference to "
         f"{max(work['error'] for work in works):.1g} or better.",
     ]
+    parts.append(_bounds(works))
     if calls:
         parts.append(table(["single calls", "side", "median µs", "p99 µs", "p99 / median"], calls, 2))
     return "\n\n".join(parts)
+
+
+def _bounds(works: Sequence[dict[str, Any]]) -> str:
+    """What each workload cannot but do, and how much of the time of the first side that explains."""
+    rows = []
+    for work in works:
+        compute, memory = work["issued_us"], work["bytes_us"]
+        rows.append(
+            [work["name"], f"{work['flops'] / 2e6:.3f}", f"{1 - work['flops'] / work['issued_flops']:.0%}",
+             f"{work['bytes'] / 1e3:.1f}", f"{compute:.2f}", f"{memory:.2f}",
+             "multiply-adds" if compute >= memory else "bytes",
+             f"{work['share_of_peak']:.0%}", f"{work['share_of_issued_peak']:.0%}"]
+        )  # fmt: skip
+    header = ["What bounds each workload", "10⁶ multiply-adds", "empty lanes", "kB moved", "all lanes µs", "bytes µs",
+              "bound by", "of peak", "of issued peak"]  # fmt: skip
+    lanes = ", ".join(sorted({str(work["lanes"]) for work in works}))
+    return (
+        f"{table(header, rows)}\n\n"
+        f"Of one unit, by {SIDES[0]}. Empty lanes: a vector has {lanes}, and n columns fill whole vectors: the share\n"
+        "of the multiply-adds issued that is for no column. All lanes µs: what is issued, at the peak. Bytes µs:\n"
+        "moving each array once, at the rate the core reads so many bytes. Of issued peak: with the empty lanes in it."
+    )
 
 
 def _start(start: dict[str, Any]) -> str:
@@ -161,6 +189,39 @@ def _growth(growth: dict[str, Any]) -> str:
     )
 
 
+def _threads(threads: dict[str, Any]) -> str:
+    rows, losses, busy = [], [], 0
+    for row in threads["rows"]:
+        one, *others = row["threads"]
+        cells = [row["name"], f"{one['best_us']:.1f}"]
+        for t in others:
+            calm = min(one["calm"], t["calm"])
+            speedup = one["best_us"] / t["best_us"]
+            if calm:
+                losses.append((1 / speedup - 1, f"{row['name']}, {t['count']} threads"))
+            busy += not calm
+            cells += [
+                f"{speedup:.2f}{'' if calm else ' ?'}",
+                f"{one['median_us'] / t['median_us']:.2f}",
+                str(t["used"]),
+            ]
+        rows.append(cells)
+    header = ["work", "1 thread µs"]
+    for count in threads["counts"][1:]:
+        header += [f"{count} threads: speed-up", "of medians", "used"]
+    loss, where = max(losses, default=(0.0, "nothing compared"))
+    return (
+        f"{table(header, rows)}\n\n"
+        f"Worst slowdown: {max(0.0, loss):.1%} ({where})"
+        + (f"; {busy} without calm turns, ?, not counted" if busy else "")
+        + f".\nCPU used while idle, for a second after work on {threads['counts'][-1]} threads: "
+        f"{threads['idle']:.2%} of a core.\n\n"
+        "By the clock, a step (fit) or a call (predict). Speed-up: the time of one thread over that of so many, each\n"
+        "the best of the turns in which no thread waited for a core; of medians: of all turns, other programs\n"
+        "included. Used: threads that took part."
+    )
+
+
 def _accuracy(accuracy: dict[str, Any]) -> str:
     first = accuracy["sides"][SIDES[0]]
     rows = [
@@ -181,7 +242,7 @@ def _accuracy(accuracy: dict[str, Any]) -> str:
     return f"Fashion-MNIST, {accuracy['work']}\n\n{table(header, rows)}"
 
 
-PARTS = {"works": _works, "import": _start, "growth": _growth, "accuracy": _accuracy}
+PARTS = {"works": _works, "import": _start, "growth": _growth, "threads": _threads, "accuracy": _accuracy}
 """What a run may hold, and how it is told."""
 
 

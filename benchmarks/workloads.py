@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -36,6 +36,48 @@ class Task:
     """One unit, where units are so short that single ones matter too."""
 
 
+NARROW = 16
+"""Columns of a weight gradient up to which nncore computes its transpose, as in ``src/kernels/gemm.h``."""
+
+
+class Extents(NamedTuple):
+    """A matrix product: rows and columns of the output, and how many multiply-adds make one element."""
+
+    rows: int
+    depth: int
+    columns: int
+    flips: bool = False
+    """Whether the output may as well be computed transposed: a weight gradient, where it is narrow."""
+
+    @property
+    def multiply_adds(self) -> int:
+        return self.rows * self.depth * self.columns
+
+    def issued(self, lanes: int) -> int:
+        """Multiply-adds of vectors of so many lanes: those of the lanes beyond the last column too."""
+        width, height = self.columns, self.rows
+        if self.flips and width <= NARROW and height > width:
+            width, height = height, width
+        return height * self.depth * -(-width // lanes) * lanes
+
+
+class Counted:
+    """What follows from the matrix products of a workload, its ``products``."""
+
+    @property
+    def products(self) -> list[Extents]:
+        raise NotImplementedError
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the matrix products in one unit."""
+        return 2 * sum(product.multiply_adds for product in self.products)
+
+    def issued_flops(self, lanes: int) -> int:
+        """The same of the vector units: lanes that narrow outputs leave empty count too."""
+        return 2 * sum(product.issued(lanes) for product in self.products)
+
+
 class Workload(Protocol):
     """What every workload says of itself."""
 
@@ -51,8 +93,8 @@ class Workload(Protocol):
         """Units in one run."""
 
     @property
-    def flops(self) -> int:
-        """Floating-point operations of the matrix products in one unit."""
+    def products(self) -> list[Extents]:
+        """The matrix products in one unit."""
 
     @property
     def bytes(self) -> int:
@@ -83,7 +125,7 @@ def _spell(sizes: Sequence[int]) -> str:
 
 
 @dataclass(frozen=True)
-class Fit:
+class Fit(Counted):
     """Training of dense layers, ReLU between them and softmax at the end, by categorical cross-entropy.
 
     nncore's timed call is ``model.fit(x, y, batch_size, epochs, shuffle=True, verbose=0)``, compiled with
@@ -113,10 +155,13 @@ class Fit:
         return self.steps * self.epochs
 
     @property
-    def flops(self) -> int:
+    def products(self) -> list[Extents]:
         """A layer multiplies three times: forwards, for the weights, and, but for the first one, for its inputs."""
-        products = sum(k * n * (3 if i else 2) for i, (k, n) in enumerate(pairwise(self.sizes)))
-        return 2 * self.batch * products
+        found = []
+        for i, (k, n) in enumerate(pairwise(self.sizes)):
+            found += [Extents(self.batch, k, n), Extents(k, self.batch, n, flips=True)]
+            found += [Extents(self.batch, n, k)] if i else []
+        return found
 
     @property
     def bytes(self) -> int:
@@ -134,7 +179,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Predict:
+class Predict(Counted):
     """Predictions of the same layers for a batch that is there as a float32 array.
 
     nncore's timed call is ``model.predict(x, verbose=0)``, or, with ``out``, ``model.predict(x, verbose=0, out=y)``.
@@ -153,8 +198,8 @@ class Predict:
         return f"predict {_spell(self.sizes)} batch {self.batch}" + (" out=" if self.out else "")
 
     @property
-    def flops(self) -> int:
-        return 2 * self.batch * sum(k * n for k, n in pairwise(self.sizes))
+    def products(self) -> list[Extents]:
+        return [Extents(self.batch, k, n) for k, n in pairwise(self.sizes)]
 
     @property
     def bytes(self) -> int:
@@ -167,7 +212,7 @@ class Predict:
 
 
 @dataclass(frozen=True)
-class Product:
+class Product(Counted):
     """One matrix product of a dense layer on arrays: ``nncore.kernels`` against the op's definition in NumPy."""
 
     op: str
@@ -183,8 +228,12 @@ class Product:
         return f"kernel {self.op} {self.m}x{self.k}x{self.n}"
 
     @property
-    def flops(self) -> int:
-        return 2 * self.m * self.k * self.n
+    def products(self) -> list[Extents]:
+        return {
+            "dense": [Extents(self.m, self.k, self.n)],
+            "dense_grad_x": [Extents(self.m, self.n, self.k)],
+            "dense_grad_w": [Extents(self.k, self.m, self.n, flips=True)],
+        }[self.op]
 
     @property
     def bytes(self) -> int:
@@ -228,8 +277,8 @@ WORKLOADS: tuple[Fit | Predict | Product, ...] = (
     *GATED[4:],
 )
 
-SECTIONS = ("import", "growth", "accuracy")
-"""What is measured in ways of its own: ``start.py``, ``growth.py``, ``accuracy.py``."""
+SECTIONS = ("import", "growth", "threads", "accuracy")
+"""What is measured in ways of its own: ``start.py``, ``growth.py``, ``threads.py``, ``accuracy.py``."""
 ON_DEMAND = ("accuracy",)
 """Sections that run only where ``--only`` names them."""
 

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import accuracy, growth, harness, peers, report, start
+from benchmarks import accuracy, growth, harness, peers, report, start, threads, workloads
 from benchmarks.harness import Measurement, Timing, Worker, WrongResultError, disagreement, measure
 from benchmarks.workloads import (
     GATED,
     ON_DEMAND,
     SECTIONS,
     WORKLOADS,
+    Extents,
     Fit,
     Predict,
     Product,
@@ -47,7 +48,8 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     done = run("--quick", "--only", "fit 100-64-10,predict 8-,grad_x", "--peers", "numpy", "--json", str(path))
     assert done.returncode == 0, done.stderr
-    for part in ("processor", "caches", "numpy", "blas", "GB/s", "of peak", "of limit", "/ native", "p99 / median"):
+    for part in ("processor", "caches", "numpy", "blas", "GB/s", "of peak", "of limit", "/ native", "p99 / median",
+                 "What bounds each workload", "of issued peak"):  # fmt: skip
         assert part in done.stdout, part
     written = json.loads(path.read_text())
     names = ["predict 8-64-64-4 batch 1", "predict 8-64-64-4 batch 1 out=", "kernel dense_grad_x 512x512x512"]
@@ -55,7 +57,7 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path: Path) -> None:
     for work in written["works"]:
         assert work["name"] in done.stdout
         assert 0 <= work["error"] <= work["tolerance"] < 1e-3
-        assert 0 < work["share_of_peak"] <= 1.1
+        assert 0 < work["share_of_peak"] <= work["share_of_issued_peak"] <= 1.1
         sides = ["native", "reference"] + ["numpy"] * (not work["name"].startswith("kernel"))
         assert list(work["sides"]) == sides
         for side in sides:
@@ -74,6 +76,25 @@ def test_operations_are_counted_by_hand() -> None:
     # forwards 100x64 and 64x10, weight gradients likewise, and the input gradient of the second layer
     assert Fit((100, 64, 10), 32, "sgd", 1, 1).flops == 2 * 32 * (2 * 100 * 64 + 3 * 64 * 10)
     assert Product("dense", 3, 5, 7).flops == 2 * 3 * 5 * 7
+
+
+def test_empty_lanes_are_counted_by_hand() -> None:
+    assert Extents(3, 5, 10).issued(16) == 3 * 5 * 16
+    assert Extents(3, 5, 16).issued(16) == Extents(3, 5, 16).multiply_adds == 3 * 5 * 16
+    assert Extents(3, 5, 17).issued(16) == 3 * 5 * 32
+    assert Extents(3, 5, 10).issued(1) == 3 * 5 * 10
+    assert Extents(64, 32, 10, flips=True).issued(16) == Extents(64, 32, 10).multiply_adds  # 10 rows of 64
+    assert Extents(64, 32, 17, flips=True).issued(16) == 64 * 32 * 32  # too wide to be transposed
+    assert Product("dense", 3, 5, 7).issued_flops(8) == 2 * 3 * 5 * 8
+    assert Product("dense_grad_x", 3, 5, 7).issued_flops(8) == 2 * 3 * 7 * 8
+    assert Product("dense_grad_w", 3, 5, 7).issued_flops(8) == 2 * 5 * 3 * 8
+    # forwards 100x64 and, on 16 lanes, 64x16; two weight gradients without loss, and an input gradient of 64 columns
+    assert EXAMPLE.issued_flops(16) == 2 * 32 * (2 * 100 * 64 + 64 * 16 + 2 * 64 * 10)
+
+
+def test_the_narrow_columns_are_the_kernels() -> None:
+    source = (ROOT / "src" / "kernels" / "gemm.h").read_text(encoding="utf-8")
+    assert f" NARROW = {workloads.NARROW}," in source
 
 
 def test_bytes_are_counted_by_hand() -> None:
@@ -177,6 +198,8 @@ class FakeWorker:
             return self._peak
         if method == "bandwidth":
             return 1e3
+        if method == "lanes":
+            return 8
         if method == "latency":
             return 2e-6, next(self._tails)
         assert method == "time"
@@ -218,6 +241,16 @@ def test_the_limit_is_the_peak_or_the_bytes() -> None:
     m.bandwidth = 10.0
     assert m.limit == pytest.approx(m.work.bytes / 10e9)
     assert m.share_of_limit() == pytest.approx(m.limit / 1e-6)
+
+
+def test_empty_lanes_count_in_what_is_issued() -> None:
+    record = report.work_record(Measurement(EXAMPLE, measured(0.5, 8.0).timings, peak=200.0, bandwidth=1e3, lanes=16))
+    assert record["issued_us"] == pytest.approx(EXAMPLE.issued_flops(16) / 200e9 * 1e6)
+    assert record["bytes_us"] == pytest.approx(EXAMPLE.bytes / 1e12 * 1e6)
+    assert record["share_of_issued_peak"] == pytest.approx(record["issued_us"] / record["sides"]["native"]["best_us"])
+    assert max(record["flops"] / 200e3, record["bytes_us"]) == pytest.approx(record["limit_us"])
+    row = next(line for line in report.text({"works": [record]}).splitlines() if "| multiply-adds |" in line)
+    assert row.split("|")[1].strip() == EXAMPLE.name
 
 
 def test_a_slow_workload_gets_three_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,6 +341,84 @@ def test_a_side_is_pinned_to_one_core_and_computes_on_one_thread(monkeypatch: py
             assert os.sched_getaffinity(worker.pid) == {core}
 
 
+def test_the_heading_warns_of_what_holds_a_blas_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in harness.HOBBLES:
+        monkeypatch.delenv(name, raising=False)
+    assert "WARNING" not in harness.machine()
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    run = {"machine": harness.machine(), "sides": {}, "skipped": {}, "read_gbytes": {}}
+    line = next(line for line in report.heading(run).splitlines() if line.startswith("WARNING"))
+    assert "OPENBLAS_CORETYPE=Haswell" in line
+    assert "slower than they could be" in line
+
+
+def test_the_blas_names_its_kernels_where_it_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    import threadpoolctl
+
+    pools = [{"user_api": "openmp"}, {"user_api": "blas", "architecture": "Zen"}]
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: pools)
+    assert harness._blas().endswith("its kernels for Zen")
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)  # as if it were not installed
+    assert "kernels" not in harness._blas()
+
+
+def test_the_limit_of_one_thread_is_lifted_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in harness.THREADS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("NNCORE_NUM_THREADS", "1")
+    with harness.any_threads():
+        assert not set(harness.THREADS) & set(os.environ)
+    assert {name: os.environ.get(name) for name in harness.THREADS if name in os.environ} == {
+        "OMP_NUM_THREADS": "1", "NNCORE_NUM_THREADS": "1"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("most, expected", [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
+def test_numbers_of_threads_double_up_to_all(monkeypatch: pytest.MonkeyPatch, most: int, expected: list[int]) -> None:
+    import nncore
+
+    monkeypatch.setattr(nncore, "get_num_threads", lambda: most)
+    assert threads.counts() == expected
+
+
+def test_threads_are_measured_in_turns() -> None:
+    import nncore
+
+    before = nncore.get_num_threads()
+    try:
+        for work in (Fit((8, 8, 8, 10), 32, "sgd", 2, 1), Predict((8, 10), 4, 2)):
+            found = threads.row(work, [1, 2], 3)
+            assert (found["width"], found["batch"], found["unit"]) == (8, work.batch, work.unit)
+            assert [each["count"] for each in found["threads"]] == [1, 2]
+            for each in found["threads"]:
+                assert len(each["runs_us"]) == 3
+                assert 0 < min(each["runs_us"]) <= each["best_us"]
+                assert each["used"] == 1  # too little work for two
+                assert 0 <= each["calm"] <= 3
+    finally:
+        nncore.set_num_threads(before)
+
+
+def test_every_width_and_batch_has_its_row() -> None:
+    rows = threads.works(threads.WIDTHS)
+    fits = [(work.sizes[0], work.batch) for work in rows if isinstance(work, Fit)]
+    assert fits == [(width, batch) for width in (8, 16, 32, 64, 128, 256, 512, 1024, 2048) for batch in (32, 256)]
+    assert [work.batch for work in rows if isinstance(work, Predict)] == [1, 256, 4096]
+    assert all(1 <= work.units <= threads.MOST_UNITS for work in rows)
+
+
+def test_a_turn_that_waited_for_a_core_is_not_calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    import nncore
+
+    waits = iter([1.0, 1.0, 0.0, 0.0])
+    monkeypatch.setattr(threads, "_tasks", dict)
+    monkeypatch.setattr(threads, "_since", lambda before: ([0.0], [next(waits)]))
+    each = threads.row(Predict((8, 10), 4, 2), [nncore.get_num_threads()], 4)["threads"][0]
+    assert each["calm"] == 2
+    assert each["best_us"] in each["runs_us"]
+
+
 def whole_run() -> report.Run:
     """A run with every part in it, of figures that are easy to find again."""
     work = report.work_record(measured(0.5, 8.0))
@@ -332,6 +443,13 @@ def whole_run() -> report.Run:
             "memmap": {"memmap_bytes": 2**30, "spare_bytes": 2**26, "a_copy_was_refused": True, "seconds": 1.0,
                        "loss": 2.3},
         },
+        "threads": {"counts": [1, 2], "idle": 0.0001, "rows": [
+            {"name": name, "width": 8, "batch": 32, "unit": "step", "threads": [
+                {"count": 1, "best_us": 10.0, "median_us": 12.0, "used": 1, "calm": 4, "runs_us": [10.0]},
+                {"count": 2, "best_us": best, "median_us": 15.0, "used": 2, "calm": calm, "runs_us": [best]},
+            ]}
+            for name, best, calm in (("fit a", 8.0, 4), ("fit b", 10.25, 4), ("fit c", 40.0, 0))
+        ]},
         "accuracy": {"work": accuracy.WORK.name, "goal": 0.87, "sides": {"native": side, "jax": side}},
     }  # fmt: skip
 
@@ -344,10 +462,12 @@ def test_a_run_is_told_and_kept_whole(tmp_path: Path, monkeypatch: pytest.Monkey
     assert json.loads(files[0].read_text(encoding="utf-8")) == run
     told = files[1].read_text(encoding="utf-8")
     for part in ("skipped: thinc not installed", "| reference |", "+9.5", "Slowest over fastest: 1.50", "1.050",
-                 "1024 MiB", "a copy of it was refused", "87.50%"):  # fmt: skip
+                 "1024 MiB", "a copy of it was refused", "What bounds each workload", " 1.25 |", "0.25 ?",
+                 "Worst slowdown: 2.5% (fit b, 2 threads); 1 without calm turns", "0.01% of a core",
+                 "87.50%"):  # fmt: skip
         assert part in told, part
     assert files[2].read_bytes().startswith(b"\x89PNG")
-    assert report.text({**run, "works": [], "import": {}, "growth": {}}).startswith("Fashion-MNIST")
+    assert report.text({**run, "works": [], "import": {}, "growth": {}, "threads": {}}).startswith("Fashion-MNIST")
 
 
 def test_imports_are_timed_in_processes_of_their_own() -> None:
