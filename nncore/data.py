@@ -13,8 +13,8 @@ from nncore.program import Shape
 
 Array = np.ndarray[Any, Any]
 
-CHUNK = 1 << 20
-"""Values looked at together, so that checking a large array takes little memory."""
+CHUNK = 1 << 18
+"""Values looked at together: a megabyte of them stays in the cache for a second look, and takes little memory."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,7 +62,7 @@ class Optimizer:
 
     def rates(self, first: int, count: int) -> Array:
         """float64 ``(count, r)``: what ``step.rates`` holds at the steps from ``first`` on, counted from 0."""
-        return np.full((count, 1), self.learning_rate)
+        return np.broadcast_to(np.float64(self.learning_rate), (count, 1))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal optimizer."""
