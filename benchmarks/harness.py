@@ -276,8 +276,8 @@ def one_thread() -> None:
 
 @contextmanager
 def any_threads() -> Iterator[None]:
-    """Let the processes started within use as many threads as they do by default, whatever :func:`one_thread` set."""
-    limits = {name: os.environ.pop(name) for name in THREADS if name in os.environ}
+    """Let nncore use all threads that it does by default, in the processes started within; those of a BLAS stay one."""
+    limits = {name: os.environ.pop(name) for name in ("NNCORE_NUM_THREADS", "OMP_NUM_THREADS") if name in os.environ}
     try:
         yield
     finally:
