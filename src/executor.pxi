@@ -17,9 +17,10 @@ cdef extern from "runtime.h" nogil:
     char *nn_inside(void *block)
 
 cdef extern from "threads.h" nogil:
-    ctypedef void (*nn_job)(void *context, int part, int parts) noexcept nogil
-    void nn_run_team(nn_job job, void *context, int parts)
-    void nn_barrier(int parts)
+    ctypedef void (*nn_job)(void *context, int share, int shares, int thread) noexcept nogil
+    int nn_take_team(int threads)
+    void nn_leave_team(int threads)
+    void nn_deal(nn_job job, void *context, int shares)
     int nn_get_limit()
     void nn_set_limit(int threads)
 
@@ -90,7 +91,7 @@ cdef struct Held:
 
 
 cdef struct Run:
-    # What the threads of one run share. Only part 0 writes, between the barriers.
+    # What the threads of one run share. Only the caller's writes.
     Bound *full  # the instructions for a full batch
     Bound *tail  # and for a smaller one
     Bound *bound  # the ones at work
@@ -108,8 +109,8 @@ cdef struct Run:
     uint64_t step
     int64_t batch, row_count, first, last, at
     nn_step now
-    bint stop  # part 0's wish
-    bint verdict[2]  # what it was at the last two meetings: see meet()
+    bint stop  # the caller's wish, which it does not take back
+    int dealt  # the instruction at work on all threads
     double breath, work
     int64_t *done
     Template *templates
@@ -316,7 +317,9 @@ cdef class Code:
         run.work = 0
         run.breath = nn_seconds()
         with nogil:
-            nn_run_team(run_share, run, parts)
+            parts = nn_take_team(parts)
+            run_batches(run, parts)
+            nn_leave_team(parts)
         nn_give(&self.block, block)
         if air.error is not None:
             raise air.error
@@ -476,23 +479,15 @@ cdef void run_short(Run *run) noexcept nogil:
     nn_restore_denormals(mode)
 
 
-cdef void run_share(void *context, int part, int parts) noexcept nogil:
-    """Share ``part`` of a run: every batch, every instruction; part 0 sets each batch up."""
-    cdef Run *run = <Run *> context
-    cdef nn_float_mode mode = nn_flush_denormals()
-    cdef int64_t meetings = 0
-    if part == 0:
-        run.caller = mode
-        begin_run(run)
-    while True:
-        if part == 0:
-            begin_batch(run)
-        if meet(run, &meetings, part, parts):
-            break
-        run_batch(run, &meetings, part, parts)
-        if part == 0 and not run.stop:
+cdef void run_batches(Run *run, int parts) noexcept nogil:
+    """All batches of a run, by the caller and a team of ``parts`` threads in all."""
+    run.caller = nn_flush_denormals()
+    begin_run(run)
+    while begin_batch(run):
+        run_batch(run, parts)
+        if not run.stop:
             end_batch(run)
-    nn_restore_denormals(mode)
+    nn_restore_denormals(run.caller)
 
 
 cdef void begin_run(Run *run) noexcept nogil:
@@ -544,61 +539,46 @@ cdef int64_t order_rows(Run *run, int64_t at) noexcept nogil:
     return run.order.dim[0]
 
 
-cdef bint meet(Run *run, int64_t *meetings, int part, int parts) noexcept nogil:
-    """Wait for the others; whether part 0 wanted to stop when it came, which is the same answer for all of them.
-
-    Part 0 may change its mind again before a slow thread has read the answer: it then writes the other of two places,
-    and cannot come back to this one before the slow thread has been at the meeting between.
-    """
-    cdef int place = <int> (meetings[0] & 1)
-    meetings[0] += 1
-    if part == 0:
-        run.verdict[place] = run.stop
-    nn_barrier(parts)
-    return run.verdict[place]
-
-
-cdef void run_batch(Run *run, int64_t *meetings, int part, int parts) noexcept nogil:
-    """All instructions of a batch. Small ones are part 0's alone; barriers keep their order."""
-    cdef bint alone = False  # whether part 0 has run instructions since the last barrier
+cdef void run_batch(Run *run, int parts) noexcept nogil:
+    """All instructions of a batch, one after the other: the large ones on all threads."""
     cdef int i
-    cdef Bound *bound
     for i in range(run.count):
-        bound = &run.bound[i]
-        if parts > 1 and bound.cost >= SHARED_WORK:
-            if alone and meet(run, meetings, part, parts):
-                return
-            alone = False
-            run_instruction(run, i, part, parts)
-            if meet(run, meetings, part, parts):
-                return
+        if parts > 1 and run.bound[i].cost >= SHARED_WORK:
+            run.dealt = i
+            nn_deal(run_dealt, run, parts)
         else:
-            alone = True
-            if part == 0 and not run.stop:
-                run_instruction(run, i, 0, 1)
+            run_instruction(run, i, 0, 1, 0)
+        if run.stop:
+            return
 
 
-cdef void run_instruction(Run *run, int i, int part, int parts) noexcept nogil:
-    """Share ``part`` of an instruction: a long one in slices, between which part 0 may come up for air."""
+cdef void run_dealt(void *context, int share, int shares, int thread) noexcept nogil:
+    """A share of the instruction at work, on any thread."""
+    cdef Run *run = <Run *> context
+    cdef nn_float_mode mode = nn_flush_denormals()
+    run_instruction(run, run.dealt, share, shares, thread)
+    nn_restore_denormals(mode)
+
+
+cdef void run_instruction(Run *run, int i, int share, int shares, int thread) noexcept nogil:
+    """A share of an instruction: a long one in slices, between which the caller may come up for air."""
     cdef Bound *bound = &run.bound[i]
-    cdef double cost
-    cdef int s, slices
+    cdef double cost = bound.cost / shares
+    cdef int s, slices = 1 if bound.cost < SLICE else 1 + <int> (cost / SLICE)
     cdef nn_instr instr
-    if bound.cost < SLICE:
-        bound.kernel(&bound.instr, &run.now, part, parts)
-        if part == 0:
-            count_work(run, i, bound.cost)
+    if slices == 1 and share == thread:
+        bound.kernel(&bound.instr, &run.now, share, shares)
+        if thread == 0:
+            count_work(run, i, cost)
         return
-    cost = bound.cost / parts
-    slices = 1 + <int> (cost / SLICE)
     instr = bound.instr
-    for s in range(part * slices, (part + 1) * slices):
-        # A share finds its scratch by its number, but all slices of a thread use the thread's.
-        instr.scratch = <char *> (<uintptr_t> run.scratch + <uintptr_t> part * NN_SCRATCH - <uintptr_t> s * NN_SCRATCH)
-        bound.kernel(&instr, &run.now, s, parts * slices)
-        if part == 0:
+    for s in range(share * slices, (share + 1) * slices):
+        # A kernel finds its scratch by the number of the share, but all that a thread does uses the thread's.
+        instr.scratch = <char *> (<uintptr_t> run.scratch + <uintptr_t> thread * NN_SCRATCH - <uintptr_t> s * NN_SCRATCH)
+        bound.kernel(&instr, &run.now, s, shares * slices)
+        if thread == 0:
             count_work(run, i, cost / slices)
-        if run.stop:  # part 0's wish, which it does not take back: all meet again at the end of the instruction
+        if run.stop:
             return
 
 

@@ -1,12 +1,17 @@
-/* A team of threads: the caller and helpers run one function, each its share, and meet at barriers.
+/* A team of threads: a caller deals the shares of a job, and does those that no helper has come for.
 
    Helpers are started when first needed and kept. A helper that waits spins for SPIN_SECONDS and then sleeps, so an idle
-   team costs nothing. One team works at a time: a caller that finds it at work does its whole work alone, with the same
-   bits. After fork() the child starts helpers of its own. */
+   team costs nothing; one that comes late finds no share left and costs nothing either. Where other programs keep the
+   helpers from their cores, so that the caller waits for a share that stands still, it works alone for a while. One caller
+   has the team at a time: another one does its whole work alone, with the same bits. After fork() the child starts helpers
+   of its own. */
 #ifndef NNCORE_THREADS_H
 #define NNCORE_THREADS_H
 
 #include <pthread.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -24,23 +29,25 @@
 enum { NN_MOST_THREADS = 256 };
 
 #define SPIN_SECONDS 20e-6
+#define LONG_WAIT 100e-6 /* seconds that a caller waits before it doubts its helpers, */
+#define ALONE 20         /* and then does without them for so many times what was lost: it loses 5 % at most */
 
-/* The function of a team's job: share `part` of `parts`. */
-typedef void (*nn_job)(void *context, int part, int parts);
+/* A team's job: share `share` of `shares`, done by thread `thread`, of which the caller is 0. */
+typedef void (*nn_job)(void *context, int share, int shares, int thread);
 
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    int sleepers;    /* threads in pthread_cond_wait; under the mutex */
-    int helpers;     /* started so far; only the caller that set `busy` changes it */
-    int busy;        /* whether a caller has the team */
-    uint64_t call;   /* number of the job in the upper bits, its parts in the lower 16; changes once a job */
-    int working;     /* helpers that have not finished the job */
-    int arrived;     /* threads at the barrier */
-    uint32_t passed; /* barriers passed */
-    uint64_t seen[NN_MOST_THREADS]; /* the last job before each helper was started */
+    int sleepers; /* threads in pthread_cond_wait; under the mutex */
+    int busy;     /* whether a caller has the team: only it changes what follows, but for the ticket and what is counted */
+    int helpers;  /* started so far */
     nn_job job;
     void *context;
+    int core;           /* the caller's, -1: not known */
+    double alone_until; /* when to try helpers again */
+    uint64_t ticket;    /* the number of the deal, its shares (16 bits), the next share (16 bits) */
+    int left;           /* shares of the deal that are not done */
+    int crowded;        /* whether a helper found itself on the caller's core */
 } nn_team = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static int nn_limit; /* the most threads that a job gets; 0: not set yet */
@@ -74,32 +81,50 @@ static void nn_wake(void) {
         }                                                                                                              \
     } while (0)
 
-/* Waits until all `parts` threads of the job are here. */
-static void nn_barrier(int parts) {
-    if (parts == 1)
-        return;
-    const uint32_t passed = NN_LOAD(&nn_team.passed);
-    if (__atomic_add_fetch(&nn_team.arrived, 1, __ATOMIC_SEQ_CST) == parts) {
-        NN_STORE(&nn_team.arrived, 0);
-        NN_STORE(&nn_team.passed, passed + 1);
-        nn_wake();
-    } else {
-        NN_WAIT_WHILE(NN_LOAD(&nn_team.passed) == passed);
+/* The core this thread runs on, -1 where the system does not say. */
+static int nn_core(void) {
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* Whether a deal has a share left for `thread`. */
+static int nn_has_share(uint64_t ticket, int thread) {
+    const int shares = (int)(ticket >> 16 & 0xFFFF), next = (int)(ticket & 0xFFFF);
+    return next < shares && thread < shares;
+}
+
+/* Takes a share for `thread` and returns how many there are, 0 where none is left. */
+static int nn_claim(int thread, int *share) {
+    uint64_t ticket = NN_LOAD(&nn_team.ticket);
+    while (nn_has_share(ticket, thread))
+        if (__atomic_compare_exchange_n(&nn_team.ticket, &ticket, ticket + 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+            *share = (int)(ticket & 0xFFFF);
+            return (int)(ticket >> 16 & 0xFFFF);
+        }
+    return 0;
+}
+
+/* Does shares until none is left. What a deal has set stays until all its shares are done: so it is there for the one
+   that is claimed. */
+static void nn_do_shares(int thread) {
+    int share, shares;
+    while ((shares = nn_claim(thread, &share)) > 0) {
+        if (thread > 0 && nn_team.core >= 0 && nn_core() == nn_team.core)
+            NN_STORE(&nn_team.crowded, 1);
+        nn_team.job(nn_team.context, share, shares, thread);
+        if (__atomic_sub_fetch(&nn_team.left, 1, __ATOMIC_SEQ_CST) == 0)
+            nn_wake();
     }
 }
 
 static void *nn_help(void *argument) {
-    const int part = (int)(intptr_t)argument;
-    uint64_t call = nn_team.seen[part];
+    const int thread = (int)(intptr_t)argument;
     for (;;) {
-        NN_WAIT_WHILE(NN_LOAD(&nn_team.call) == call);
-        call = NN_LOAD(&nn_team.call);
-        const int parts = (int)(call & 0xFFFF);
-        if (part >= parts)
-            continue;
-        nn_team.job(nn_team.context, part, parts);
-        if (__atomic_sub_fetch(&nn_team.working, 1, __ATOMIC_SEQ_CST) == 0)
-            nn_wake();
+        NN_WAIT_WHILE(!nn_has_share(NN_LOAD(&nn_team.ticket), thread));
+        nn_do_shares(thread);
     }
     return NULL;
 }
@@ -117,10 +142,8 @@ static int nn_start_helpers(int wanted) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the threads of the program */
     while (nn_team.helpers < wanted) {
-        const int part = nn_team.helpers + 1;
         pthread_t thread;
-        nn_team.seen[part] = nn_team.call;
-        if (pthread_create(&thread, NULL, nn_help, (void *)(intptr_t)part) != 0)
+        if (pthread_create(&thread, NULL, nn_help, (void *)(intptr_t)(nn_team.helpers + 1)) != 0)
             break;
         pthread_detach(thread);
         nn_team.helpers++;
@@ -129,30 +152,51 @@ static int nn_start_helpers(int wanted) {
     return nn_team.helpers;
 }
 
-/* Runs job(context, part, parts) on the caller (part 0) and helpers, on `parts` threads or as many as there are. */
-static void nn_run_team(nn_job job, void *context, int parts) {
+/* Takes the team for up to `threads` threads; returns how many there are, 1 where the caller is alone. What it returns is
+   for nn_leave_team. */
+static int nn_take_team(int threads) {
     static int prepared;
-    if (parts > NN_MOST_THREADS)
-        parts = NN_MOST_THREADS;
-    if (parts <= 1 || __atomic_exchange_n(&nn_team.busy, 1, __ATOMIC_SEQ_CST)) {
-        job(context, 0, 1);
-        return;
-    }
+    if (threads > NN_MOST_THREADS)
+        threads = NN_MOST_THREADS;
+    if (threads <= 1 || __atomic_exchange_n(&nn_team.busy, 1, __ATOMIC_SEQ_CST))
+        return 1;
     if (!prepared) {
         prepared = 1;
         pthread_atfork(NULL, NULL, nn_after_fork);
     }
-    const int helpers = nn_start_helpers(parts - 1);
-    if (parts > helpers + 1)
-        parts = helpers + 1;
+    const int helpers = nn_start_helpers(threads - 1);
+    if (helpers == 0)
+        NN_STORE(&nn_team.busy, 0);
+    return threads > helpers + 1 ? helpers + 1 : threads;
+}
+
+static void nn_leave_team(int threads) {
+    if (threads > 1)
+        NN_STORE(&nn_team.busy, 0);
+}
+
+/* Does all shares of a job, with those helpers that come in time. The caller has the team, of `shares` threads. */
+static void nn_deal(nn_job job, void *context, int shares) {
+    const double start = nn_seconds();
+    if (start < nn_team.alone_until) {
+        job(context, 0, 1, 0);
+        return;
+    }
     nn_team.job = job;
     nn_team.context = context;
-    NN_STORE(&nn_team.working, parts - 1);
-    NN_STORE(&nn_team.call, ((nn_team.call >> 16) + 1) << 16 | (uint64_t)parts);
+    nn_team.core = nn_core();
+    NN_STORE(&nn_team.crowded, 0);
+    NN_STORE(&nn_team.left, shares);
+    NN_STORE(&nn_team.ticket, ((nn_team.ticket >> 32) + 1) << 32 | (uint64_t)shares << 16);
     nn_wake();
-    job(context, 0, parts);
-    NN_WAIT_WHILE(NN_LOAD(&nn_team.working) > 0);
-    NN_STORE(&nn_team.busy, 0);
+    nn_do_shares(0);
+    const double done = nn_seconds();
+    NN_WAIT_WHILE(NN_LOAD(&nn_team.left) > 0);
+    const double end = nn_seconds(), waited = end - done;
+    if (NN_LOAD(&nn_team.crowded)) /* they took turns on one core */
+        nn_team.alone_until = end + ALONE * (end - start);
+    else if (waited > LONG_WAIT && waited > (done - start) / 2)
+        nn_team.alone_until = end + ALONE * waited;
 }
 
 /* Exported, so that tools which list a process's thread pools can tell this library by it. */
