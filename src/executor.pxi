@@ -563,14 +563,16 @@ cdef void run_dealt(void *context, int share, int shares, int thread) noexcept n
 cdef void run_instruction(Run *run, int i, int share, int shares, int thread) noexcept nogil:
     """A share of an instruction: a long one in slices, between which the caller may come up for air."""
     cdef Bound *bound = &run.bound[i]
-    cdef double cost = bound.cost / shares
-    cdef int s, slices = 1 if bound.cost < SLICE else 1 + <int> (cost / SLICE)
+    cdef double cost
+    cdef int s, slices
     cdef nn_instr instr
-    if slices == 1 and share == thread:
+    if bound.cost < SLICE and share == thread:
         bound.kernel(&bound.instr, &run.now, share, shares)
         if thread == 0:
-            count_work(run, i, cost)
+            count_work(run, i, bound.cost)
         return
+    cost = bound.cost / shares
+    slices = 1 + <int> (cost / SLICE)
     instr = bound.instr
     for s in range(share * slices, (share + 1) * slices):
         # A kernel finds its scratch by the number of the share, but all that a thread does uses the thread's.
