@@ -292,10 +292,11 @@ def chart(run: Run, path: Path) -> None:
             zorder=3 if first else 2,
         )  # fmt: skip
     lows = [min(t["gflops"] for t in work["sides"].values()) for work in works]
-    for work, x, low in zip(works, intensities, lows, strict=True):
+    for i, (work, x, low) in enumerate(zip(works, intensities, lows, strict=True)):
+        beside = 8 * sum(abs(x / other - 1) < 0.05 for other in intensities[:i])  # points: one label next to the other
         axes.annotate(
-            work["name"], (x, low), xytext=(0, -8), textcoords="offset points", rotation=90, fontsize=6.5, ha="center",
-            va="top",
+            work["name"], (x, low), xytext=(beside, -8), textcoords="offset points", rotation=90, fontsize=6.5,
+            ha="center", va="top",
         )  # fmt: skip
     axes.set(
         xscale="log", yscale="log", xlim=(left, right), ylim=(min(lows) / 30, peak * 2),
