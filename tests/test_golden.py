@@ -22,7 +22,7 @@ from nncore.builder import Builder
 from nncore.compiler import FlatVectors, plan
 from nncore.layers import Activation, Dense, Flatten, Input, Layer, ReLU, Rescaling, Reshape, Softmax
 from nncore.models import Sequential
-from nncore.optimizers import SGD, Adam
+from nncore.optimizers import SGD, Adam, schedules
 from nncore.variables import Variable
 
 FOLDER = Path(__file__).parent / "golden"
@@ -42,6 +42,21 @@ METRICS = (
     "SparseCategoricalCrossentropy",
 )  # fmt: skip
 OPTIMIZERS = {"SGD": [0, 1, 2], "Adam": [0, 2]}
+SCHEDULES = {
+    "ExponentialDecay(.1,10,.5)": schedules.ExponentialDecay(0.1, 10, 0.5),
+    "ExponentialDecay(.1,10,.5,staircase)": schedules.ExponentialDecay(0.1, 10, 0.5, staircase=True),
+    "PiecewiseConstantDecay([5,20],[1.,.5,.1])": schedules.PiecewiseConstantDecay([5, 20], [1.0, 0.5, 0.1]),
+    "PolynomialDecay(.1,10,.01,2.)": schedules.PolynomialDecay(0.1, 10, 0.01, 2.0),
+    "PolynomialDecay(.1,10,.01,1.,cycle)": schedules.PolynomialDecay(0.1, 10, 0.01, 1.0, cycle=True),
+    "InverseTimeDecay(.1,10,.5)": schedules.InverseTimeDecay(0.1, 10, 0.5),
+    "InverseTimeDecay(.1,10,.5,staircase)": schedules.InverseTimeDecay(0.1, 10, 0.5, staircase=True),
+    "CosineDecay(.1,20,.1)": schedules.CosineDecay(0.1, 20, 0.1),
+    "CosineDecay(0.,20,warmup_target=.1,warmup_steps=10)": schedules.CosineDecay(
+        0.0, 20, warmup_target=0.1, warmup_steps=10
+    ),
+    "CosineDecayRestarts(.1,10)": schedules.CosineDecayRestarts(0.1, 10),
+    "CosineDecayRestarts(.1,10,1.,.5,.1)": schedules.CosineDecayRestarts(0.1, 10, 1.0, 0.5, 0.1),
+}
 LAYERS: dict[str, Callable[[], Layer]] = {
     "Dense(3,tanh)": lambda: Dense(3, activation="tanh"),
     "Dense(3) on 3-D": lambda: Dense(3),
@@ -98,6 +113,7 @@ def covered() -> list[str]:
         *(f"losses/{name}/{i}" for name, cases in LOSSES.items() for i in cases),
         *(f"metrics/{name}" for name in METRICS),
         *(f"optimizers/{name}/{i}" for name, cases in OPTIMIZERS.items() for i in cases),
+        *(f"schedules/{name}" for name in SCHEDULES),
         *(f"layers/{name}" for name in LAYERS),
         *(f"fits/{name}" for name in FITS),
     ]
@@ -111,6 +127,7 @@ def test_all_of_the_recording_is_tested_or_listed() -> None:
 
 HOMES: dict[str, Any] = {
     "activations": activations, "losses": losses, "metrics": metrics, "optimizers": optimizers, "layers": layers,
+    "schedules": schedules,
 }  # fmt: skip
 
 
@@ -255,6 +272,13 @@ def agree_on_traces(case: dict[str, Any], trace: list[list[np.ndarray]], iterati
             assert error(value, want) <= 1e-5, step
     for value, want in zip(trace[-1], case["after_finalize"], strict=True):
         assert error(value, want) <= 1e-5
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedule(name: str) -> None:
+    case, schedule = GOLDEN["schedules"][name], SCHEDULES[name]
+    for rates in (schedule.rates(np.array(case["steps"], np.float64)), [schedule(k) for k in case["steps"]]):
+        assert error(rates, np.array(case["lr"])) <= 1e-7
 
 
 OPTIMIZER_CASES = [(name, i) for name, cases in OPTIMIZERS.items() for i in cases]

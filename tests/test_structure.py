@@ -32,7 +32,8 @@ ORDER = [
     # what models are made of
     "nncore.builder", "nncore.initializers", "nncore.activations", "nncore.layers.base", "nncore.layers.activations",
     "nncore.layers.core", "nncore.layers.regularization", "nncore.layers.reshaping", "nncore.layers", "nncore.losses",
-    "nncore.metrics", "nncore.optimizers.base", "nncore.optimizers.adam", "nncore.optimizers.sgd", "nncore.optimizers",
+    "nncore.metrics", "nncore.optimizers.schedules", "nncore.optimizers.base", "nncore.optimizers.adam",
+    "nncore.optimizers.sgd", "nncore.optimizers",
     # what makes programs of them, and runs these
     "nncore.compiler.autodiff", "nncore.compiler.fuse", "nncore.compiler.lower", "nncore.compiler.plan",
     "nncore.compiler", "nncore.backends.base", "nncore.backends.extension", "nncore.backends.native",

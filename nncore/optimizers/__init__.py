@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from nncore.errors import unknown_name
+from nncore.optimizers import schedules
 from nncore.optimizers.adam import Adam
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.sgd import SGD
 
-__all__ = ["SGD", "Adam", "Optimizer", "deserialize", "get", "serialize"]
+__all__ = ["SGD", "Adam", "Optimizer", "deserialize", "get", "schedules", "serialize"]
 
 _CLASSES: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
 

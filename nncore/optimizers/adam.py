@@ -19,7 +19,7 @@ class Adam(Optimizer):
     α = learning_rate √(1 - beta_2ᵗ) / (1 - beta_1ᵗ) at step t.
 
     Args:
-        learning_rate: By default 0.001.
+        learning_rate: A number, by default 0.001, or a schedule.
         beta_1: Decay of the mean of gradients, in [0, 1).
         beta_2: Decay of the mean of their squares, in [0, 1).
         epsilon: At least 0, by default 1e-7; added to √v before bias correction (the paper's "epsilon hat").
@@ -30,7 +30,7 @@ class Adam(Optimizer):
     slots = ("momentum", "velocity")
 
     def __init__(
-        self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
+        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
         **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(learning_rate, **kwargs)
@@ -46,7 +46,7 @@ class Adam(Optimizer):
     def rates(self, first: int, count: int) -> Array:
         t = np.arange(first + 1, first + count + 1, dtype=np.float64)
         correction = np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        return (self.learning_rate * correction)[:, None]
+        return (self.learning_rates(first, count) * correction)[:, None]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}

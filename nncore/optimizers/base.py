@@ -11,6 +11,9 @@ from nncore import ops
 from nncore.arguments import at_least_zero
 from nncore.builder import Builder
 from nncore.errors import did_you_mean
+from nncore.optimizers.schedules import LearningRateSchedule
+from nncore.optimizers.schedules import get as get_schedule
+from nncore.optimizers.schedules import serialize as serialize_schedule
 from nncore.program import Buffer
 from nncore.variables import Variable
 
@@ -22,7 +25,8 @@ class Optimizer:
     """Base of all optimizers.
 
     Args:
-        learning_rate: A number of at least 0. It may be set at any time; the next batch uses it.
+        learning_rate: A number of at least 0, or a schedule of ``nncore.optimizers.schedules``. A number may be set at
+            any time; the next epoch uses it, and in a batch hook the next batch.
         name: Shown in configs.
 
     Attributes:
@@ -32,27 +36,46 @@ class Optimizer:
 
     slots: tuple[str, ...] = ()
 
-    def __init__(self, learning_rate: float = 0.001, name: str | None = None, **unknown: Any) -> None:
+    def __init__(self, learning_rate: Any = 0.001, name: str | None = None, **unknown: Any) -> None:
         kind = type(self).__name__
         if unknown:
             first = next(iter(unknown))
             known = [*type(self).__init__.__code__.co_varnames, "name"]
             hint = " Did you mean 'learning_rate'?" if first == "lr" else did_you_mean(first, known)
             raise ValueError(f"{kind}: unknown argument {first!r}.{hint} Received: {unknown!r}.")
+        self.iterations = 0
+        self._learning_rate: float | LearningRateSchedule = 0.0
         self.learning_rate = learning_rate
         self.name = name or kind.lower()
-        self.iterations = 0
         self.state: Array = np.zeros(0, np.float32)
         self._variables: list[Variable] = []
 
     @property
     def learning_rate(self) -> float:
         """The rate of the next step."""
-        return self._learning_rate
+        rate = self._learning_rate
+        return rate(self.iterations) if isinstance(rate, LearningRateSchedule) else rate
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
+        value = get_schedule(value)
+        if isinstance(value, LearningRateSchedule):
+            self._learning_rate = value
+            return
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            raise TypeError(
+                f"{type(self).__name__}: a learning rate that is a schedule can only be replaced by another schedule. "
+                f"Received: learning_rate={value!r} over {type(self._learning_rate).__name__}. To set numbers, make "
+                "the optimizer with a number."
+            )
         self._learning_rate = at_least_zero(type(self).__name__, "learning_rate", value)
+
+    def learning_rates(self, first: int, count: int) -> Array:
+        """float64 ``(count,)``: the learning rate at each of the steps from ``first`` on."""
+        rate = self._learning_rate
+        if isinstance(rate, LearningRateSchedule):
+            return rate.rates(np.arange(first, first + count, dtype=np.float64))
+        return np.broadcast_to(np.float64(rate), (count,))
 
     # What subclasses define.
 
@@ -62,11 +85,14 @@ class Optimizer:
 
     def rates(self, first: int, count: int) -> Array:
         """float64 ``(count, r)``: what ``step.rates`` holds at the steps from ``first`` on, counted from 0."""
-        return np.broadcast_to(np.float64(self.learning_rate), (count, 1))
+        return self.learning_rates(first, count)[:, None]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal optimizer."""
-        return {"name": self.name, "learning_rate": float(np.float32(self.learning_rate))}
+        rate = self._learning_rate
+        if isinstance(rate, LearningRateSchedule):
+            return {"name": self.name, "learning_rate": serialize_schedule(rate)}
+        return {"name": self.name, "learning_rate": float(np.float32(rate))}
 
     @classmethod
     def from_config(cls: type[O], config: dict[str, Any]) -> O:
@@ -134,11 +160,13 @@ class Optimizer:
 
     @property
     def variables(self) -> list[Array]:
-        """The step count, the learning rate, and the slots, vector by vector."""
+        """The step count, the learning rate unless it is a schedule, and the slots, vector by vector."""
         size = self.state.size // max(1, len(self.slots))
         slots = [self.state[i * size : (i + 1) * size] for i in range(len(self.slots))]
-        return [np.asarray(self.iterations), np.asarray(self.learning_rate, np.float32), *slots]
+        scheduled = isinstance(self._learning_rate, LearningRateSchedule)
+        rate = [] if scheduled else [np.asarray(self.learning_rate, np.float32)]
+        return [np.asarray(self.iterations), *rate, *slots]
 
     def count_params(self, parameters: int) -> int:
-        """Values it keeps for so many parameters: the step count, the learning rate, and the slots."""
-        return 2 + len(self.slots) * parameters
+        """Values it keeps for so many parameters: those of ``variables``."""
+        return len(self.variables) - len(self.slots) + len(self.slots) * parameters

@@ -15,16 +15,14 @@ class SGD(Optimizer):
     """w -= learning_rate g; with momentum: v = momentum v - learning_rate g, then w += v.
 
     Args:
-        learning_rate: By default 0.01.
+        learning_rate: A number, by default 0.01, or a schedule.
         momentum: In [0, 1], by default 0.
         nesterov: Whether to look ahead: w += momentum v - learning_rate g, with the new v.
 
     Source: Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
     """
 
-    def __init__(
-        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, **kwargs: Any
-    ) -> None:
+    def __init__(self, learning_rate: Any = 0.01, momentum: float = 0.0, nesterov: bool = False, **kwargs: Any) -> None:
         super().__init__(learning_rate, **kwargs)
         self.momentum = fraction("SGD", "momentum", momentum)
         self.nesterov = bool(nesterov)
