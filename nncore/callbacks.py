@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nncore import console
-from nncore.arguments import count, finite
+from nncore.arguments import at_least_zero, count, finite, fraction
 from nncore.errors import unknown_name
 from nncore.progress import Progbar
 
@@ -444,7 +446,63 @@ class TerminateOnNaN(Callback):
         self.model.stop_training = True
 
 
-class EarlyStopping(Callback):
+class _Monitoring(Callback):
+    """A callback that watches one value of the logs of each epoch.
+
+    Args:
+        monitor: A name in the logs.
+        min_delta: Least change that counts as an improvement, at least 0.
+        mode: ``"min"``, ``"max"`` or ``"auto"``.
+    """
+
+    purpose = ""
+    """What is conditioned on the value, for the warning where it is missing."""
+
+    def __init__(self, monitor: str, min_delta: float, mode: str) -> None:
+        if mode not in ("auto", "min", "max"):
+            raise unknown_name(f"{type(self).__name__} mode", mode, ("auto", "min", "max"))
+        self.monitor = monitor
+        self.mode = mode
+        self.min_delta = min_delta
+        self._sign = 1
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._sign = self._direction()
+
+    def _monitored(self, logs: Logs) -> float | None:
+        value: float | None = logs.get(self.monitor)
+        if value is None:
+            warnings.warn(
+                f"{self.purpose} conditioned on metric `{self.monitor}` which is not available. "
+                f"Available metrics are: {','.join(logs)}",
+                stacklevel=2,
+            )
+        return value
+
+    def _improves(self, value: float, reference: float | None) -> bool:
+        if math.isnan(value):
+            return False
+        if reference is None:
+            return True
+        return self._sign * value - self.min_delta > self._sign * reference
+
+    def _direction(self) -> int:
+        """1 where larger values are better, -1 where smaller ones are, as the metric of that name says."""
+        if self.mode != "auto":
+            return 1 if self.mode == "max" else -1
+        name = self.monitor.removeprefix("val_")
+        if name == "loss":
+            return -1
+        for metric in getattr(self.model, "metrics", None) or ():
+            if metric.name == name and metric.better is not None:
+                return 1 if metric.better == "max" else -1
+        raise ValueError(
+            f"{type(self).__name__}: whether {self.monitor!r} gets better up or down is not known. "
+            "Pass mode='max' where larger is better, mode='min' where smaller is."
+        )
+
+
+class EarlyStopping(_Monitoring):
     """Stops training when a monitored value has stopped improving.
 
     A value improves if it is better than the best so far by more than ``min_delta``; NaN never does.
@@ -470,6 +528,8 @@ class EarlyStopping(Callback):
             direction is not known.
     """
 
+    purpose = "Early stopping"
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -481,17 +541,12 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise unknown_name("EarlyStopping mode", mode, ("auto", "min", "max"))
-        self.monitor = monitor
-        self.mode = mode
-        self.min_delta = abs(finite("EarlyStopping", "min_delta", min_delta))
+        super().__init__(monitor, abs(finite("EarlyStopping", "min_delta", min_delta)), mode)
         self.patience = count("EarlyStopping", "patience", patience)
         self.verbose = verbose
         self.baseline = baseline
         self.restore_best_weights = restore_best_weights
         self.start_from_epoch = count("EarlyStopping", "start_from_epoch", start_from_epoch)
-        self._sign = 1
         self._forget()
 
     def _forget(self) -> None:
@@ -503,7 +558,7 @@ class EarlyStopping(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._forget()
-        self._sign = self._direction()
+        super().on_train_begin(logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         current = self._monitored(logs or {})
@@ -535,34 +590,167 @@ class EarlyStopping(Callback):
         if self.restore_best_weights:
             self.best_weights = [np.array(w) for w in self.model.get_weights()]
 
-    def _monitored(self, logs: Logs) -> float | None:
-        value: float | None = logs.get(self.monitor)
-        if value is None:
-            warnings.warn(
-                f"Early stopping conditioned on metric `{self.monitor}` which is not available. "
-                f"Available metrics are: {','.join(logs)}",
-                stacklevel=2,
+
+class ReduceLROnPlateau(_Monitoring):
+    """Lowers the learning rate when a monitored value has stopped improving. The rate is added to the logs.
+
+    Args:
+        monitor: A name in the logs.
+        factor: What the rate is multiplied by, in [0, 1).
+        patience: Epochs without improvement after which it is.
+        verbose: 1 prints what it does.
+        mode: ``"min"``: smaller is better; ``"max"``: larger; ``"auto"``: known from the metric.
+        min_delta: Least change that counts as an improvement, at least 0.
+        cooldown: Epochs after a reduction that do not count.
+        min_lr: The rate is not made smaller than this.
+
+    Raises:
+        ValueError: for arguments outside of these; when training begins, where ``mode="auto"`` and the metric's
+            direction is not known.
+        TypeError: when training begins, where the optimizer's learning rate is a schedule.
+    """
+
+    purpose = "Learning rate reduction is"
+
+    def __init__(
+        self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0, mode: str = "auto",
+        min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(monitor, at_least_zero("ReduceLROnPlateau", "min_delta", min_delta), mode)
+        self.factor = fraction("ReduceLROnPlateau", "factor", factor, below_one=True)
+        self.patience = count("ReduceLROnPlateau", "patience", patience)
+        self.verbose = verbose
+        self.cooldown = count("ReduceLROnPlateau", "cooldown", cooldown)
+        self.min_lr = at_least_zero("ReduceLROnPlateau", "min_lr", min_lr)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.best: float | None = None
+        self.wait = 0
+        self.cooldown_counter = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._forget()
+        super().on_train_begin(logs)
+        _own_rate(self.model.optimizer)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        logs = {} if logs is None else logs
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        current = self._monitored(logs)
+        if current is None:
+            return
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self._improves(current, self.best):
+            self.best = current
+            self.wait = 0
+        elif self.cooldown_counter == 0:
+            self.wait += 1
+            if self.wait >= self.patience:
+                self._reduce(epoch)
+
+    def _reduce(self, epoch: int) -> None:
+        optimizer = self.model.optimizer
+        if optimizer.learning_rate <= self.min_lr:
+            return
+        optimizer.learning_rate = max(optimizer.learning_rate * self.factor, self.min_lr)
+        self.cooldown_counter = self.cooldown
+        self.wait = 0
+        if self.verbose > 0:
+            console.write(
+                f"Epoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {optimizer.learning_rate}.\n"
             )
-        return value
 
-    def _improves(self, value: float, reference: float | None) -> bool:
-        if math.isnan(value):
-            return False
-        if reference is None:
-            return True
-        return self._sign * value - self.min_delta > self._sign * reference
 
-    def _direction(self) -> int:
-        """1 where larger values are better, -1 where smaller ones are, as the metric of that name says."""
-        if self.mode != "auto":
-            return 1 if self.mode == "max" else -1
-        name = self.monitor.removeprefix("val_")
-        if name == "loss":
-            return -1
-        for metric in getattr(self.model, "metrics", None) or ():
-            if metric.name == name and metric.better is not None:
-                return 1 if metric.better == "max" else -1
-        raise ValueError(
-            f"EarlyStopping: whether {self.monitor!r} gets better up or down is not known. "
-            "Pass mode='max' where larger is better, mode='min' where smaller is."
-        )
+class LearningRateScheduler(Callback):
+    """Sets the learning rate at the beginning of each epoch. The rate is added to the logs.
+
+    Args:
+        schedule: A function of the epoch, from 0, and the rate so far, or of the epoch alone, returning the new one.
+        verbose: 1 prints what it does.
+
+    Raises:
+        TypeError: when training begins, where the optimizer's learning rate is a schedule of its own.
+        ValueError: where the function returns anything but a finite number of at least 0.
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        self.schedule = schedule
+        self.verbose = verbose
+        self._takes_rate = _takes_two(schedule)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        _own_rate(self.model.optimizer)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        optimizer = self.model.optimizer
+        rate = self.schedule(epoch, float(optimizer.learning_rate)) if self._takes_rate else self.schedule(epoch)
+        optimizer.learning_rate = at_least_zero("LearningRateScheduler", f"the rate of epoch {epoch}", rate)
+        if self.verbose > 0:
+            console.write(f"Epoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.\n")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if logs is not None:
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+
+
+def _own_rate(optimizer: Any) -> None:
+    """Raise ``TypeError`` before training where the learning rate cannot be set, because it is a schedule."""
+    optimizer.learning_rate = optimizer.learning_rate
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    """Whether a function can be called with two arguments; where it does not say, yes."""
+    try:
+        inspect.signature(function).bind(0, 0.0)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
+class CSVLogger(Callback):
+    """Writes the logs of each epoch as a line of a CSV file, which holds whole lines at any moment.
+
+    The columns are ``epoch`` and the logs of the first epoch, sorted; where there are no validation values among them,
+    a ``val_`` column of each follows. A value that is missing later is ``NA``.
+
+    Args:
+        filename: The file.
+        separator: Between values.
+        append: Go on after what the file holds, without a second header; else it is overwritten when training begins.
+
+    Raises:
+        OSError: when training begins, where the file cannot be written.
+    """
+
+    def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
+        self.filename = os.fspath(filename)
+        self.separator = separator
+        self.append = append
+        self.keys: list[str] | None = None
+        self._header = True
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.keys = None
+        with open(self.filename, "a" if self.append else "w", encoding="utf-8") as file:
+            self._header = file.tell() == 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        import csv
+        from io import StringIO
+
+        logs = logs or {}
+        text = StringIO(newline="")
+        writer = csv.writer(text, delimiter=self.separator, lineterminator="\n")
+        if self.keys is None:
+            names = sorted(logs)
+            self.keys = names if any(k.startswith("val_") for k in names) else [*names, *(f"val_{k}" for k in names)]
+            if self._header:
+                writer.writerow(["epoch", *self.keys])
+        writer.writerow([epoch, *(logs.get(key, "NA") for key in self.keys)])
+        with open(self.filename, "ab", buffering=0) as file:
+            file.write(text.getvalue().encode())
