@@ -4,9 +4,9 @@
    blocks, vectors, shares and rows beside it do not change its bits: a block of the depth after the first takes c
    itself as its start.
 
-   From the outside in: op_dense & co. describe a product; multiply_share cuts it for a thread; multiply walks blocks
-   that fit the caches, multiply_block their panels of columns, multiply_panel its tiles of rows; tile, the
-   micro-kernel, holds the sums in registers. */
+   From the outside in: op_dense & co. describe a product; multiply_share cuts it for a thread; multiply computes it, or,
+   where it is narrow, its transpose; multiply_wide walks blocks that fit the caches, multiply_block their panels of
+   columns, multiply_panel its tiles of rows; tile, the micro-kernel, holds the sums in registers. */
 #ifndef NNCORE_GEMM_H
 #define NNCORE_GEMM_H
 
