@@ -16,7 +16,8 @@
 enum {
     PANEL_VECS = 8,     /* the widest panel, for very few rows */
     HIGHEST_TILE = 16,  /* in rows, on any instruction set */
-    DEPTH_BLOCK = 256,  /* a panel of b of this depth, and a tile of a, stay in the cache next to the core */
+    DEPTH_BLOCK = 256,  /* a packed panel of b has this depth; two thirds of one stay in the cache next to the core, */
+    LONG_BLOCK = 512,   /* and one of this depth, which is read where it lies, in the cache after it */
     ROW_BLOCK = 256,    /* so many rows of a, of that depth, in the one after it */
     STREAM_DEPTH = 16,  /* the depth of a block that reads b once, in runs of whole rows: for few rows, */
     STREAM_ROWS = 4,    /* up to this many, where those of b are long, */
@@ -307,12 +308,13 @@ static strategy strategy_of(const product *p)
     /* Sums that are taken from the weights in c cannot wait in c for the next block of the depth. */
     const int whole = p->finish == DESCEND, packs = !whole || p->depth <= DEPTH_BLOCK;
     const int one = p->rows == 1 && p->cols >= STREAM_ONE && p->depth * p->cols >= STREAM_SIZE;
+    const int packs_b = transposed || (packs && p->b_step > FAR * width && p->rows >= MANY_ROWS);
     const int streams = !transposed && (one || (p->rows <= STREAM_ROWS && p->cols >= STREAM_COLS));
     return (strategy){
         .transposed = transposed,
-        .packs_b = transposed || (packs && p->b_step > FAR * width && p->rows >= MANY_ROWS),
+        .packs_b = packs_b,
         .packs_a = packs && p->a_row == 1 && p->a_step >= FAR_STEP && p->cols >= MANY_PANELS * width,
-        .depth_block = whole ? p->depth : streams ? STREAM_DEPTH : DEPTH_BLOCK,
+        .depth_block = whole ? p->depth : streams ? STREAM_DEPTH : packs_b || p->a_row == 1 ? DEPTH_BLOCK : LONG_BLOCK,
     };
 }
 
