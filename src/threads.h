@@ -187,7 +187,7 @@ static void nn_deal(nn_job job, void *context, int shares) {
     nn_team.core = nn_core();
     NN_STORE(&nn_team.crowded, 0);
     NN_STORE(&nn_team.left, shares);
-    NN_STORE(&nn_team.ticket, ((nn_team.ticket >> 32) + 1) << 32 | (uint64_t)shares << 16);
+    NN_STORE(&nn_team.ticket, ((NN_LOAD(&nn_team.ticket) >> 32) + 1) << 32 | (uint64_t)shares << 16);
     nn_wake();
     nn_do_shares(0);
     const double done = nn_seconds();
