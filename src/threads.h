@@ -30,7 +30,7 @@ enum { NN_MOST_THREADS = 256 };
 
 #define SPIN_SECONDS 20e-6
 #define LONG_WAIT 100e-6 /* seconds that a caller waits before it doubts its helpers, */
-#define ALONE 20         /* and then does without them for so many times what was lost: it loses 5 % at most */
+#define ALONE 20         /* and then does without them for so many times what was lost */
 
 /* A team's job: share `share` of `shares`, done by thread `thread`, of which the caller is 0. */
 typedef void (*nn_job)(void *context, int share, int shares, int thread);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -493,6 +494,15 @@ def test_short_calls_in_any_order() -> None:
     assert same_bits(model.predict(x[:1], verbose=0), doubled[:1])
 
 
+def in_threads(work: Callable[[int], None]) -> None:
+    """Run ``work(i)`` for i < 8, each in a thread of its own, at once."""
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def test_many_threads_on_short_calls() -> None:
     nncore.set_backend("native")  # which gives a row the same bits in every batch
     model = Sequential([Input((20,)), Dense(64, activation="tanh"), Dense(10, activation="softmax")])
@@ -508,30 +518,21 @@ def test_many_threads_on_short_calls() -> None:
             if not same_bits(model.predict(x[i : i + 1], verbose=0, out=given), want[i : i + 1]):
                 wrong.append(i)
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work)
     assert wrong == []
 
 
 def test_many_threads_on_one_model() -> None:
-    nncore.set_backend("native")  # which gives a row the same bits in every batch
     model = Sequential([Input((20,)), Dense(64, activation="tanh"), Dense(10, activation="softmax")])
     xs = [uniform(100 + i, 20, seed=i) for i in range(8)]
-    wants = [model.predict(x, verbose=0) for x in xs]
+    wants = [model.predict(x, batch_size=7 + i, verbose=0) for i, x in enumerate(xs)]
     wrong: list[int] = []
 
     def work(i: int) -> None:
         predictions = [model.predict(xs[i], batch_size=7 + i, verbose=0) for _ in range(30)]
         wrong.extend(i for p in predictions if not same_bits(p, wants[i]))
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work)
     assert wrong == []
 
 

@@ -84,31 +84,22 @@ class _Formula(LearningRateSchedule):
         return at_least_zero(type(self).__name__, argument, value)
 
 
-class ExponentialDecay(_Formula):
-    """initial_learning_rate · decay_rate^p, p = k / decay_steps.
-
-    Args:
-        initial_learning_rate: At least 0.
-        decay_steps: Steps in which the rate is multiplied by ``decay_rate``, above 0.
-        decay_rate: At least 0.
-        staircase: Whether p is rounded down.
-        name: Shown in configs.
-    """
+class _Decay(_Formula):
+    """A function of p = k / decay_steps, the arguments of which the subclasses explain."""
 
     def __init__(
         self, initial_learning_rate: float, decay_steps: float, decay_rate: float, staircase: bool = False,
-        name: str = "ExponentialDecay",
+        name: str | None = None,
     ) -> None:  # fmt: skip
         self.initial_learning_rate = self._number("initial_learning_rate", initial_learning_rate)
         self.decay_steps = self._positive("decay_steps", decay_steps)
         self.decay_rate = self._number("decay_rate", decay_rate)
         self.staircase = bool(staircase)
-        self.name = name
+        self.name = type(self).__name__ if name is None else name
 
-    def formula(self, steps: Array) -> Array:
-        p = steps / self.decay_steps
-        decayed: Array = self.initial_learning_rate * self.decay_rate ** (np.floor(p) if self.staircase else p)
-        return decayed
+    def _p(self, steps: Array) -> Array:
+        p: Array = steps / self.decay_steps
+        return np.floor(p) if self.staircase else p
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -117,7 +108,23 @@ class ExponentialDecay(_Formula):
         }  # fmt: skip
 
 
-class InverseTimeDecay(ExponentialDecay):
+class ExponentialDecay(_Decay):
+    """initial_learning_rate · decay_rate^p, p = k / decay_steps.
+
+    Args:
+        initial_learning_rate: At least 0.
+        decay_steps: Steps in which the rate is multiplied by ``decay_rate``, above 0.
+        decay_rate: At least 0.
+        staircase: Whether p is rounded down.
+        name: Shown in configs, by default ``"ExponentialDecay"``.
+    """
+
+    def formula(self, steps: Array) -> Array:
+        rates: Array = self.initial_learning_rate * self.decay_rate ** self._p(steps)
+        return rates
+
+
+class InverseTimeDecay(_Decay):
     """initial_learning_rate / (1 + decay_rate p), p = k / decay_steps.
 
     Args:
@@ -125,19 +132,12 @@ class InverseTimeDecay(ExponentialDecay):
         decay_steps: The unit of p, above 0.
         decay_rate: At least 0.
         staircase: Whether p is rounded down.
-        name: Shown in configs.
+        name: Shown in configs, by default ``"InverseTimeDecay"``.
     """
 
-    def __init__(
-        self, initial_learning_rate: float, decay_steps: float, decay_rate: float, staircase: bool = False,
-        name: str = "InverseTimeDecay",
-    ) -> None:  # fmt: skip
-        super().__init__(initial_learning_rate, decay_steps, decay_rate, staircase, name)
-
     def formula(self, steps: Array) -> Array:
-        p = steps / self.decay_steps
-        decayed: Array = self.initial_learning_rate / (1 + self.decay_rate * (np.floor(p) if self.staircase else p))
-        return decayed
+        rates: Array = self.initial_learning_rate / (1 + self.decay_rate * self._p(steps))
+        return rates
 
 
 class PiecewiseConstantDecay(_Formula):

@@ -62,7 +62,7 @@ INLINE void prefetch_for(const batch_rows *b, int64_t r)
         const batch_rows b = rows_of(instr, step, sizeof(FROM), part, parts);                                          \
         const int64_t stride = b.source->column_stride;                                                                \
         for (int64_t r = b.begin; r < b.end; r++) {                                                                    \
-            const char *from = source_row(&b, b.rows, r);                                                                      \
+            const char *from = source_row(&b, b.rows, r);                                                              \
             TO *to = (TO *)instr->operand[0] + r * b.n;                                                                \
             prefetch_for(&b, r);                                                                                       \
             if (stride == sizeof(FROM))                                                                                \

@@ -16,8 +16,8 @@
 enum {
     PANEL_VECS = 8,     /* the widest panel, for very few rows */
     HIGHEST_TILE = 16,  /* in rows, on any instruction set */
-    DEPTH_BLOCK = 256,  /* a packed panel of b has this depth; two thirds of one stay in the cache next to the core, */
-    LONG_BLOCK = 512,   /* and one of this depth, which is read where it lies, in the cache after it */
+    DEPTH_BLOCK = 256,  /* a packed panel of b of this depth, and a tile of a, stay in the caches next to the core; */
+    LONG_BLOCK = 512,   /* so does a panel of this depth that is read where it lies, and c is written half as often */
     ROW_BLOCK = 256,    /* so many rows of a, of that depth, in the one after it */
     STREAM_DEPTH = 16,  /* the depth of a block that reads b once, in runs of whole rows: for few rows, */
     STREAM_ROWS = 4,    /* up to this many, where those of b are long, */
