@@ -72,7 +72,7 @@ def work_record(m: Measurement) -> dict[str, Any]:
         "bytes_us": m.work.bytes / m.bandwidth / 1e3,
         "gflops": m.gflops(),
         "share_of_peak": m.share,
-        "share_of_issued_peak": m.share * m.work.issued_flops(m.lanes) / m.work.flops,
+        "share_of_issued_peak": m.share * (m.work.issued_flops(m.lanes) / m.work.flops),
         "sides": sides,
     }
 
