@@ -53,6 +53,15 @@ def fraction(owner: str, argument: str, value: Any, below_one: bool = False) -> 
     return float(value)
 
 
+def data_format(owner: str, value: Any) -> str:
+    """``"channels_last"``, also for ``None``, or ``"channels_first"``; ``ValueError`` for anything else."""
+    if value not in (None, "channels_last", "channels_first"):
+        raise ValueError(
+            f"{owner}: data_format must be 'channels_last', 'channels_first' or None. Received: data_format={value!r}."
+        )
+    return value or "channels_last"
+
+
 def float32_name(owner: str, dtype: Any) -> None:
     """Raise ``ValueError`` unless ``dtype`` is ``None`` or float32, the only type nncore computes in."""
     if dtype is not None and str(dtype) != "float32":

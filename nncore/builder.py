@@ -68,7 +68,7 @@ class Builder:
     def emit(self, op: str, *inputs: Buffer | None, **attributes: float) -> tuple[Buffer, ...]:
         """Append ``op`` with fresh outputs in the workspace, and return them."""
         definition = ops.get(op)
-        _, axes = ops.bind(definition, inputs)
+        _, axes = ops.bind(definition, inputs, attributes)
         outputs = []
         for i, term in enumerate(definition.outputs):
             shape: Shape = sum((axes[letter] for letter in ops.letters_of(term)), ())
@@ -81,7 +81,7 @@ class Builder:
     ) -> tuple[Buffer, ...]:
         """Append ``op`` writing to the given buffers, which may be among its inputs where the op works in place."""
         definition = ops.get(op)
-        dims, _ = ops.bind(definition, inputs)
+        dims, _ = ops.bind(definition, inputs, attributes)
         if set(attributes) != set(definition.attributes):
             raise ValueError(f"{op} takes the attributes {definition.attributes}. Received: {sorted(attributes)}.")
         ordered = {name: float(attributes[name]) for name in definition.attributes}

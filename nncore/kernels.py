@@ -66,7 +66,7 @@ def call(
         if x is not None:
             _check_array(op, name, x, definition.dtypes.get(f"in{i}", "real"))
         buffers.append(None if x is None else Buffer(name, "workspace", x.shape))
-    dims, axes = ops.bind(definition, buffers)
+    dims, axes = ops.bind(definition, buffers, attributes)
     step = ops.Step(None, 0, 0, None) if step is None else step
     if "any" in definition.dtypes.values():
         _check_rows(op, step.rows, cast(Array, inputs[0]))

@@ -46,6 +46,24 @@ PRODUCTS = [
         (33, 300, 70),
     ]
 ]
+SWAPS = [
+    {"m": m, "a": a, "b": b, "c": c}
+    for m, a, b, c in [
+        *((m, 3, 5, 1) for m in (0, 1, 2, 7)),
+        *((2, a, b, 1) for a, b in product((1, 4, 9, 16, 17), (1, 8, 15, 33))),
+        *((3, 5, 4, c) for c in (2, 3, 8, 16, 33)),
+        (1, 64, 48, 1),
+        (2, 0, 3, 1),
+    ]
+]
+STEPS = [
+    {"m": m, "n": n, "k": k}
+    for m, n, k in [
+        *((m, 3, 5) for m in (0, 1, 2, 17)),
+        *((3, n, 7) for n in (1, 2, 5, 16)),
+        *((3, 4, k) for k in (1, 4, 8, 15, 16, 17, 33)),
+    ]
+]
 
 
 def with_special(make: Maker) -> Maker:
@@ -216,6 +234,9 @@ CASES = {
         Case("scale_shift", ELEMENTS, _each([real]), ({"scale": 1 / 255, "offset": -0.5},), aliases=((0, 0),)),
         Case("add", ELEMENTS, _each([real, real]), aliases=((0, 0), (0, 1))),
         Case("multiply", ELEMENTS, _each([real, real]), aliases=((0, 0), (0, 1))),
+        Case("swap", SWAPS, _each([real])),
+        Case("repeat", STEPS, _each([real])),
+        Case("sum_steps", STEPS, _each([grid])),
         Case(
             "softmax", ROWS, _first_special(logit), ulps=8, aliases=((0, 0),),
             why="exp of either side, 1 ulp and 3, the sums of them, and a quotient",

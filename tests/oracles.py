@@ -13,7 +13,20 @@ from nncore.backends import Backend, Epoch, Memory
 from nncore.backends.native import NativeBackend
 from nncore.compiler import FlatVectors, Plan, empty, lower_train, plan
 from nncore.data import flat_rows
-from nncore.layers import Activation, Dense, Dropout, Flatten, Layer, ReLU, Rescaling, Reshape, Softmax
+from nncore.layers import (
+    Activation,
+    Dense,
+    Dropout,
+    Flatten,
+    Identity,
+    Layer,
+    Permute,
+    ReLU,
+    RepeatVector,
+    Rescaling,
+    Reshape,
+    Softmax,
+)
 from nncore.losses import Loss
 from nncore.metrics import Metric
 from nncore.ops import Shuffle
@@ -256,6 +269,7 @@ def random_hidden(rng: np.random.Generator) -> list[Layer]:
                     ReLU(),
                     Softmax(),
                     Rescaling(0.5, -0.25),
+                    Identity(),
                 )
             )
     return layers
@@ -317,7 +331,10 @@ def random_problem(number: int) -> Problem:
     sample = (int(pick(rng, 1, 3, 5)), int(pick(rng, 1, 4, 6))) if steps else (int(pick(rng, 1, 2, 7, 16, 31, 64)),)
     whole = steps and bool(rng.random() < 0.5)  # … that are taken together
     if whole:
-        layers.append(pick(rng, Flatten(), Reshape((-1,))))
+        layers += pick(
+            rng, [Flatten()], [Reshape((-1,))], [Flatten("channels_first")], [Permute((2, 1)), Flatten()],
+            [Flatten(), RepeatVector(2), Flatten()],
+        )  # fmt: skip
     head, loss, units, kind = random_head(rng)
     batch = int(pick(rng, 1, 2, 5, 8, 16, 17, 32))
     rows = batch * int(rng.integers(1, 4)) + int(rng.integers(0, batch))

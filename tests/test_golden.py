@@ -20,7 +20,19 @@ from nncore import activations, backends, layers, losses, metrics, optimizers
 from nncore.backends import Epoch, Memory
 from nncore.builder import Builder
 from nncore.compiler import FlatVectors, plan
-from nncore.layers import Activation, Dense, Flatten, Input, Layer, ReLU, Rescaling, Reshape, Softmax
+from nncore.layers import (
+    Activation,
+    Dense,
+    Flatten,
+    Input,
+    Layer,
+    Permute,
+    ReLU,
+    RepeatVector,
+    Rescaling,
+    Reshape,
+    Softmax,
+)
 from nncore.models import Sequential
 from nncore.optimizers import SGD, Adam, schedules
 from nncore.variables import Variable
@@ -65,6 +77,8 @@ LAYERS: dict[str, Callable[[], Layer]] = {
     "Rescaling(2,1)": lambda: Rescaling(2.0, 1.0),
     "Flatten()": lambda: Flatten(),
     "Reshape((3,-1))": lambda: Reshape((3, -1)),
+    "Permute((2,1))": lambda: Permute((2, 1)),
+    "RepeatVector(2)": lambda: RepeatVector(2),
 }
 FITS: dict[str, dict[str, Any]] = {
     "clf/sgd": {"optimizer": "sgd"},

@@ -14,7 +14,21 @@ from oracles import Problem, Run, tight_plan
 from nncore import layers as all_layers
 from nncore import losses, random
 from nncore.backends.numpy import NumpyBackend
-from nncore.layers import Activation, Dense, Dropout, Flatten, InputLayer, Layer, ReLU, Rescaling, Reshape, Softmax
+from nncore.layers import (
+    Activation,
+    Dense,
+    Dropout,
+    Flatten,
+    Identity,
+    InputLayer,
+    Layer,
+    Permute,
+    ReLU,
+    RepeatVector,
+    Rescaling,
+    Reshape,
+    Softmax,
+)
 from nncore.losses import Loss
 from nncore.optimizers import SGD
 
@@ -43,6 +57,23 @@ HIDDEN: dict[str, Stack] = {
     "two Dropouts": lambda: [Dense(6, "tanh"), Dropout(0.2), Dense(5), Dropout(0.6, seed=3)],
     "Rescaling": lambda: [Dense(4), Rescaling(-1.5, 0.5)],
     "Reshape": lambda: [Dense(6), Reshape((3, 2)), Dense(2, "tanh"), Flatten()],
+    "Permute": lambda: [
+        Dense(12),
+        Reshape((2, 3, 2)),
+        Permute((3, 1, 2)),
+        Dense(2, "tanh"),
+        Permute((2, 3, 1)),
+        Flatten(),
+    ],
+    "RepeatVector": lambda: [Dense(4), RepeatVector(3), Dense(2, "tanh"), Flatten()],
+    "Identity": lambda: [Identity(), Dense(4), Identity()],
+    "Flatten channels first": lambda: [
+        Dense(12),
+        Reshape((2, 3, 2)),
+        Dense(3),
+        Flatten("channels_first"),
+        Dense(3, "tanh"),
+    ],
     "frozen": lambda: [Dense(4, "tanh"), Dense(4, trainable=False), Dense(3, "tanh")],
     "frozen first": lambda: [Dense(4, "tanh", trainable=False), Dense(3, "tanh")],
 }

@@ -67,7 +67,8 @@ class Run:
     """One call of an op, by kernel or by definition, on fresh copies of the inputs."""
 
     def __init__(self, case: Case, dims: Dims, inputs: list[Array | None], attributes: dict[str, float]) -> None:
-        self.case, self.op, self.dims, self.attributes = case, get(case.op), dims, attributes
+        self.case, self.op, self.dims = case, get(case.op), dims
+        self.attributes = attributes | {name: float(dims[name]) for name in self.op.attributes if name in dims}
         self.originals = inputs
         self.step = step_of(case.op, dims)
 
@@ -219,7 +220,7 @@ def test_a_fault_would_be_seen(op: str, fault: str) -> None:
     assert_close(run, y, exact)
     place = np.unravel_index(np.argmax(np.abs(np.nan_to_num(exact, posinf=0, neginf=0))), exact.shape)
     if fault == "last element not written":
-        y[(-1,) * y.ndim] = 0 if y.dtype.kind == "i" else 12345
+        y[(-1,) * y.ndim] = np.iinfo(y.dtype).min if y.dtype.kind == "i" else 12345
     elif fault == "sign":
         y[place] = -y[place]
     elif y.dtype.kind == "i":

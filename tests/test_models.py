@@ -18,10 +18,13 @@ from nncore.layers import (
     Dense,
     Dropout,
     Flatten,
+    Identity,
     Input,
     InputLayer,
     Layer,
+    Permute,
     ReLU,
+    RepeatVector,
     Rescaling,
     Reshape,
     Softmax,
@@ -345,6 +348,17 @@ layer_case("Flatten", [Flatten()], lambda x: x.reshape(len(x), -1))
 layer_case("Reshape", [Reshape((4, 3))], lambda x: x.reshape(len(x), 4, 3))
 layer_case("Reshape -1", [Reshape((2, -1))], lambda x: x.reshape(len(x), 2, -1))
 layer_case("Reshape to vectors", [Reshape(12)], lambda x: x.reshape(len(x), 12))
+layer_case("Flatten channels first", [Flatten("channels_first")], lambda x: x.swapaxes(1, 2).reshape(len(x), -1))
+layer_case("Identity", [Identity()], lambda x: x)
+layer_case("Permute", [Permute((2, 1))], lambda x: x.swapaxes(1, 2))
+layer_case("Permute to the same", [Permute((1, 2))], lambda x: x)
+layer_case("Permute twice", [Permute((2, 1)), ReLU(), Permute([2, 1])], relu)
+layer_case(
+    "Permute three axes", [Reshape((3, 2, 2)), Permute((3, 1, 2))],
+    lambda x: x.reshape(len(x), 3, 2, 2).transpose(0, 3, 1, 2),
+)  # fmt: skip
+layer_case("Permute an axis of 1", [Reshape((1, 12, 1)), Permute((2, 3, 1))], lambda x: x.reshape(len(x), 12, 1, 1))
+layer_case("RepeatVector", [Flatten(), RepeatVector(3)], lambda x: np.repeat(x.reshape(len(x), 1, 12), 3, axis=1))
 layer_case("Rescaling", [Rescaling(0.5, 2.0)], lambda x: x * 0.5 + 2)
 layer_case("views of views", [Reshape((2, 6)), Flatten(), Reshape((12, 1)), Flatten()], lambda x: x.reshape(len(x), -1))
 layer_case("chain", [Flatten(), Rescaling(3.0), ReLU(), Reshape((3, 4))], lambda x: relu(3 * x).reshape(len(x), 3, 4))

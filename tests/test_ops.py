@@ -23,7 +23,7 @@ STEP = Step(rows=np.array([2, 0, 2]), number=7, seed=99, rates=np.array([0.1]))
 def run(name: str, *inputs: Array | None, **attributes: float) -> list[Array]:
     """The outputs of an op's definition, in float64 where they are real."""
     op = get(name)
-    _, axes = bind(op, [None if x is None else Buffer("x", "input", x.shape) for x in inputs])
+    _, axes = bind(op, [None if x is None else Buffer("x", "input", x.shape) for x in inputs], attributes)
     outputs = []
     for i, term in enumerate(op.outputs):
         shape = [n or 0 for letter in letters_of(term) for n in axes[letter]]
@@ -127,6 +127,9 @@ DIFFERENTIABLE = {
     "scale_shift": [Differentiable([normal(20)], {"scale": -0.7, "offset": 3.0})],
     "add": [Differentiable([normal(20), normal(20, seed=1)])],
     "multiply": [Differentiable([normal(20), normal(20, seed=1)])],
+    "swap": [Differentiable([normal(2, 3, 4, 5)]), Differentiable([normal(1, 4, 2, 1)])],
+    "repeat": [Differentiable([normal(3, 4)], {"n": 5.0})],
+    "sum_steps": [Differentiable([normal(3, 5, 4)])],
     "dropout": [Differentiable([normal(200)], {"rate": 0.4, "stream": 2.0, "seed": 5.0}, silent=(1,))],
     "softmax": [Differentiable([normal(5, 4)]), Differentiable([normal(3, 1)])],
     "softmax_cross_entropy": [Differentiable([normal(5, 4), SOFT], constant=(1,), silent=(0,))],
@@ -285,6 +288,10 @@ LOW, HIGH = -log(EPSILON), -log(1 - EPSILON)
         ("tanh", [np.array([0.5, -np.inf])], {}, [[tanh(0.5), -1.0]]),
         ("sigmoid", [np.array([0.0, 1.0, -1000.0, np.inf])], {}, [[0.5, 1 / (1 + exp(-1)), 0.0, 1.0]]),
         ("scale_shift", [np.array([0.0, 255.0])], {"scale": 1 / 255, "offset": -0.5}, [[-0.5, 0.5]]),
+        ("swap", [np.arange(8.0).reshape(1, 2, 2, 2)], {}, [[[[[0, 1], [4, 5]], [[2, 3], [6, 7]]]]]),
+        ("swap", [np.arange(6.0).reshape(1, 2, 3, 1)], {}, [np.arange(6.0).reshape(2, 3).T[None, :, :, None]]),
+        ("repeat", [P], {"n": 2.0}, [[[P[0], P[0]], [P[1], P[1]]]]),
+        ("sum_steps", [np.arange(6.0).reshape(1, 3, 2)], {}, [[[6.0, 9.0]]]),
         ("bias_grad", [P], {}, [[0.3, 0.9, 0.6]]),
         ("gather", [np.array([[1, 2], [3, 4], [5, 6]], np.uint8)], {}, [[[5.0, 6.0], [1.0, 2.0], [5.0, 6.0]]]),
         ("gather_int", [np.array([[1.9], [3.0], [-5.9]])], {}, [[[-5], [1], [-5]]]),

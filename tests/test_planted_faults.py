@@ -22,6 +22,7 @@ import test_determinism
 import test_golden
 import test_gradients
 import test_kernels
+import test_layers
 import test_lockstep
 import test_models
 import test_training
@@ -176,6 +177,18 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         "source[step.rows]",
         "source[: len(x)]",
         lambda: test_training.test_fit_by_hand(8, "numpy"),
+    ),
+    "exchanged axes keep their values where they were": (
+        body("swap"),
+        "x.swapaxes(1, 2)",
+        "x.reshape(y.shape)",
+        lambda: test_layers.test_every_order_of_axes((2, 3), "numpy"),
+    ),
+    "a repeated vector has the gradient of its first copy": (
+        body("sum_steps"),
+        "range(x.shape[1])",
+        "range(1)",
+        layer_and_loss("RepeatVector"),
     ),
     # gradient rules
     "swapped factors": (
@@ -464,6 +477,18 @@ KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
     "a sum for a mean": (
         [Patch("kernels/loops.h", "wide_sum(sum) / (real)n", "wide_sum(sum)")],
         definition("mean_squared_error"),
+    ),
+    "rows change places from the wrong column": (
+        [Patch("kernels/axes.h", "(i * b + j) * c", "i * b * c")],
+        definition("swap"),
+    ),
+    "the end of a transposition is left out": (
+        [Patch("kernels/axes.h", "at_most_lanes(a - i)", "at_most_lanes(a - i - 1)")],
+        definition("swap"),
+    ),
+    "a repeated row is another": (
+        [Patch("kernels/axes.h", "x + r / n * k", "x + r / n * (k - 1)")],
+        definition("repeat"),
     ),
     "Nesterov without momentum": (
         [Patch("kernels/optim.h", "vec_mul(momentum, speed)", "speed")],

@@ -26,14 +26,14 @@ ORDER = [
     "nncore.version", "nncore.errors", "nncore.arguments", "nncore.names", "nncore.console", "nncore.threads",
     "nncore.random", "nncore.program", "nncore.variables",
     # what can be computed
-    "nncore.ops.base", "nncore.ops.eager", "nncore.ops.activations", "nncore.ops.data", "nncore.ops.losses",
-    "nncore.ops.metrics", "nncore.ops.optim", "nncore.ops.order", "nncore.ops.linear", "nncore.ops.random",
-    "nncore.ops.softmax", "nncore.ops",
+    "nncore.ops.base", "nncore.ops.eager", "nncore.ops.activations", "nncore.ops.axes", "nncore.ops.data",
+    "nncore.ops.losses", "nncore.ops.metrics", "nncore.ops.optim", "nncore.ops.order", "nncore.ops.linear",
+    "nncore.ops.random", "nncore.ops.softmax", "nncore.ops",
     # what models are made of
-    "nncore.builder", "nncore.initializers", "nncore.activations", "nncore.layers.base", "nncore.layers.activations",
-    "nncore.layers.core", "nncore.layers.regularization", "nncore.layers.reshaping", "nncore.layers", "nncore.losses",
-    "nncore.metrics", "nncore.optimizers.schedules", "nncore.optimizers.base", "nncore.optimizers.adam",
-    "nncore.optimizers.sgd", "nncore.optimizers",
+    "nncore.builder", "nncore.axes", "nncore.initializers", "nncore.activations", "nncore.layers.base",
+    "nncore.layers.activations", "nncore.layers.core", "nncore.layers.regularization", "nncore.layers.reshaping",
+    "nncore.layers", "nncore.losses", "nncore.metrics", "nncore.optimizers.schedules", "nncore.optimizers.base",
+    "nncore.optimizers.adam", "nncore.optimizers.sgd", "nncore.optimizers",
     # what makes programs of them, and runs these
     "nncore.compiler.autodiff", "nncore.compiler.fuse", "nncore.compiler.lower", "nncore.compiler.plan",
     "nncore.compiler", "nncore.backends.base", "nncore.backends.extension", "nncore.backends.native",
@@ -47,11 +47,11 @@ ORDER = [
 """Every module after all that it imports."""
 
 INCLUDES = [
-    "ops.def", "nncore.h", "vec.h", "kernels/loops.h", "kernels/math.h", "kernels/data.h", "kernels/elementwise.h",
-    "kernels/gemm.h", "kernels/losses.h", "kernels/metrics.h", "kernels/optim.h", "kernels/random.h",
-    "kernels/order.h", "kernels/softmax.h", "probe.h", "kernels/all.h", "isa/baseline.c", "isa/avx2.c",
-    "isa/avx512.c", "isa/neon.c", "cpu.h", "denormals.h", "runtime.h", "threads.h", "dispatch.pxi", "executor.pxi",
-    "kernels.pxi", "_native.pyx",
+    "ops.def", "nncore.h", "vec.h", "kernels/loops.h", "kernels/math.h", "kernels/axes.h", "kernels/data.h",
+    "kernels/elementwise.h", "kernels/gemm.h", "kernels/losses.h", "kernels/metrics.h", "kernels/optim.h",
+    "kernels/random.h", "kernels/order.h", "kernels/softmax.h", "probe.h", "kernels/all.h", "isa/baseline.c",
+    "isa/avx2.c", "isa/avx512.c", "isa/neon.c", "cpu.h", "denormals.h", "runtime.h", "threads.h", "dispatch.pxi",
+    "executor.pxi", "kernels.pxi", "_native.pyx",
 ]  # fmt: skip
 """Every file of src after all that it includes."""
 

@@ -12,7 +12,9 @@ from nncore.backends.extension import load_native
 from nncore.compiler import FlatVectors, Plan, empty
 from nncore.program import Instruction, Program
 
-_COSTS = {"adam": 0.5, "sgd": 0.15, "sgd_momentum": 0.25, "dropout": 0.5, "gather": 0.15}
+_COSTS = {
+    "adam": 0.5, "sgd": 0.15, "sgd_momentum": 0.25, "dropout": 0.5, "gather": 0.15, "repeat": 0.15, "sum_steps": 0.15,
+}  # fmt: skip
 _MATRIX_COST, _OTHER_COST = 0.012, 0.3
 """Nanoseconds for each of the product of an instruction's extents, on one thread: what a run's number of threads is
 chosen by. Measured with AVX-512 at 3.7 GHz; matrix products are the ops with three letters."""

@@ -1,24 +1,47 @@
-"""Layers that change the shape or the scale of their input, without weights."""
+"""Layers that change the shape, the order of axes, or the scale of their input, without weights."""
 
 from __future__ import annotations
 
 from math import prod
 from typing import Any
 
-from nncore.arguments import finite, is_integer
+from nncore import axes
+from nncore.arguments import data_format as valid_data_format
+from nncore.arguments import finite, is_integer, positive_int
 from nncore.builder import Builder
 from nncore.layers.base import Layer, elements
 from nncore.program import Buffer, Shape
 
 
+class Identity(Layer):
+    """The values pass unchanged."""
+
+    def lower(self, b: Builder, x: Buffer) -> Buffer:
+        return x
+
+
 class Flatten(Layer):
-    """``(batch, a, b, …)`` to ``(batch, a·b·…)``, row-major; ``(batch,)`` to ``(batch, 1)``."""
+    """``(batch, a, b, …)`` to ``(batch, a·b·…)``, row-major; ``(batch,)`` to ``(batch, 1)``.
+
+    Args:
+        data_format: ``"channels_last"``, the default, or ``"channels_first"``: the first axis of a sample goes behind
+            the others before, so that both formats of a picture give the same row.
+    """
+
+    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_format = valid_data_format("Flatten", data_format)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (None, elements(input_shape))
 
     def lower(self, b: Builder, x: Buffer) -> Buffer:
+        if self.data_format == "channels_first" and len(x.shape) > 2:
+            x = axes.to_end(b, x, 1)
         return b.view(x, self.compute_output_shape(x.shape))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "data_format": self.data_format}
 
 
 class Reshape(Layer):
@@ -52,6 +75,63 @@ class Reshape(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "target_shape": list(self.target_shape)}
+
+
+class Permute(Layer):
+    """The axes of a sample in another order: axis i of the output is axis ``dims[i - 1]`` of the input.
+
+    Args:
+        dims: The axes of a sample, counted from 1, each once: ``(2, 1)`` transposes matrices.
+    """
+
+    def __init__(self, dims: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        order = tuple(dims) if isinstance(dims, list | tuple) else (dims,)
+        if not all(is_integer(n) for n in order) or sorted(order) != list(range(1, len(order) + 1)):
+            raise ValueError(
+                "Permute: dims must hold the axes of a sample, counted from 1, each once, such as (2, 1). "
+                f"Received: dims={dims!r}."
+            )
+        self.dims = tuple(int(n) for n in order)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != len(self.dims) + 1:
+            raise ValueError(
+                f"Permute {self.name!r}: dims={self.dims} needs samples of {len(self.dims)} axes. "
+                f"Received: inputs of shape {input_shape}."
+            )
+        return (None, *(input_shape[axis] for axis in self.dims))
+
+    def lower(self, b: Builder, x: Buffer) -> Buffer:
+        return axes.permute(b, x, (0, *self.dims))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dims": list(self.dims)}
+
+
+class RepeatVector(Layer):
+    """``(batch, features)`` to ``(batch, n, features)``: each sample n times.
+
+    Args:
+        n: A positive integer.
+    """
+
+    def __init__(self, n: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.n = positive_int("RepeatVector", "n", n)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 2:
+            raise ValueError(
+                f"RepeatVector {self.name!r}: needs inputs of shape (batch, features). Received: {input_shape}."
+            )
+        return (None, self.n, input_shape[1])
+
+    def lower(self, b: Builder, x: Buffer) -> Buffer:
+        return b.emit("repeat", x, n=self.n)[0]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "n": self.n}
 
 
 class Rescaling(Layer):

@@ -1,6 +1,6 @@
 """The operations of the program machine. One op: a signature, a NumPy body (its definition), a gradient rule."""
 
-from nncore.ops import activations, data, linear, losses, metrics, optim, order, random, softmax
+from nncore.ops import activations, axes, data, linear, losses, metrics, optim, order, random, softmax
 from nncore.ops.base import (
     GRADIENTS,
     OPS,
@@ -27,6 +27,7 @@ __all__ = [
     "Step",
     "activations",
     "as_real",
+    "axes",
     "bind",
     "collapse",
     "data",

@@ -114,8 +114,12 @@ def get(name: str) -> Op:
     return OPS[name]
 
 
-def bind(op: Op, inputs: Sequence[Buffer | None]) -> tuple[dict[str, Dim], dict[str, Shape]]:
+def bind(
+    op: Op, inputs: Sequence[Buffer | None], attributes: Mapping[str, float] | None = None
+) -> tuple[dict[str, Dim], dict[str, Shape]]:
     """The extent of every letter, and the axes it stands for, given the inputs.
+
+    A letter that no input has is the extent of a new axis: the attribute of its name.
 
     Raises ``ValueError`` where the inputs do not fit the signature or one another.
     """
@@ -135,6 +139,8 @@ def bind(op: Op, inputs: Sequence[Buffer | None]) -> tuple[dict[str, Dim], dict[
                 )
     dims = {}
     for letter in op.letters:
+        if letter not in axes and letter in (attributes or {}):
+            axes[letter] = (int((attributes or {})[letter]),)
         if letter not in axes:
             raise ValueError(f"{op.name}: no operand present gives {letter!r}.")
         size = 1

@@ -37,7 +37,8 @@ def evaluate(name: str, *inputs: Any, **attributes: float) -> tuple[Array, ...]:
     """
     op = get(name)
     arrays = [None if x is None else np.asarray(x, _dtype(op, f"in{i}")) for i, x in enumerate(inputs)]
-    _, axes = bind(op, [None if a is None else Buffer(f"input {i}", "input", a.shape) for i, a in enumerate(arrays)])
+    buffers = [None if a is None else Buffer(f"input {i}", "input", a.shape) for i, a in enumerate(arrays)]
+    _, axes = bind(op, buffers, attributes)
     outputs: list[Array] = []
     for i, term in enumerate(op.outputs):
         shape: Shape = sum((axes[letter] for letter in letters_of(term)), ())

@@ -1,4 +1,5 @@
 /* Every kernel: what a file of src/isa includes. */
+#include "axes.h"
 #include "data.h"
 #include "elementwise.h"
 #include "gemm.h"
