@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from math import prod
 from types import FunctionType
 from typing import cast
 
 from nncore import ops
-from nncore.program import Buffer, Instruction, Program, Shape
+from nncore.program import PYTHON, Buffer, Function, Instruction, Program, Shape
 from nncore.variables import Variable
 
 
@@ -45,6 +46,17 @@ class Builder:
             yield
         finally:
             self._scope = outer
+
+    @contextmanager
+    def mode(self, training: bool | None) -> Iterator[None]:
+        """Layers lowered inside act as in training or inference; ``None``: as outside."""
+        outer = self.training
+        if training is not None:
+            self.training = training
+        try:
+            yield
+        finally:
+            self.training = outer
 
     def declare(self, kind: str, name: str, shape: Shape, dtype: str = "real", base: str | None = None) -> Buffer:
         """A new buffer; its name is made unique."""
@@ -90,6 +102,13 @@ class Builder:
         self.instructions.append(Instruction(op, names, given, dims, ordered))
         return outputs
 
+    def call(self, function: Function, shapes: Sequence[Shape], *inputs: Buffer | None) -> tuple[Buffer, ...]:
+        """Append a call of a user's function with fresh outputs of ``shapes``, and return them."""
+        outputs = tuple(self.declare("workspace", f"{self._scope}{function.name}", shape) for shape in shapes)
+        names, given = tuple(b.name for b in outputs), tuple(None if b is None else b.name for b in inputs)
+        self.instructions.append(Instruction(PYTHON, names, given, {}, {}, function))
+        return outputs
+
     def view(self, buffer: Buffer, shape: Shape) -> Buffer:
         """The same memory under another shape of as many elements."""
         if shape == buffer.shape:
@@ -117,9 +136,7 @@ class Builder:
         def swap(names: tuple[str | None, ...]) -> tuple[str | None, ...]:
             return tuple(new.name if n == old.name else n for n in names)
 
-        self.instructions = [
-            Instruction(i.op, swap(i.outputs), swap(i.inputs), i.dims, i.attributes) for i in self.instructions
-        ]
+        self.instructions = [replace(i, outputs=swap(i.outputs), inputs=swap(i.inputs)) for i in self.instructions]
 
     def finish(self) -> Program:
         """The validated program."""

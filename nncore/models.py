@@ -11,7 +11,7 @@ from nncore import backends, losses, metrics, optimizers
 from nncore.arguments import count, fraction, is_integer, positive_int
 from nncore.callbacks import CallbackList, History
 from nncore.compiler import lower_predict
-from nncore.data import Data, as_array, fit_samples
+from nncore.data import Data, as_array, check_lengths, fit_samples
 from nncore.errors import DataError, unknown_name
 from nncore.layers.base import REGISTRY, Layer, sample_shape
 from nncore.layers.core import InputLayer
@@ -494,6 +494,37 @@ class Sequential(Weights):
         trainer = self._compiled("test_on_batch")
         machine, data = self._prepare(trainer, x, y, sample_weight)
         return _scores(trainer.test_on_batch(machine, data), return_dict)
+
+    def input_gradient(self, x: Any, y: Any, sample_weight: Any = None) -> Array:
+        """The gradient of each sample's loss in that sample, float32 in the shape of ``x``: how the loss would change.
+
+        Layers act as in inference. Row i is ∂loss(y[i], model(x)[i]) / ∂x[i], times its ``sample_weight``; it does not
+        depend on the other rows. (Divide by ``len(x)`` for the gradient of the batch's mean loss.)
+
+        Raises:
+            ValueError: where the model is not compiled, or something in it has no gradient.
+            DataError: where data does not fit.
+        """
+        trainer = self._compiled("input_gradient")
+        machine, data = self._prepare(trainer, x, y, sample_weight)
+        return trainer.input_gradient(machine, data)
+
+    def vjp(self, x: Any, dy: Any) -> Array:
+        """The vector-Jacobian product: ``dy`` in the shape of the predictions to ∂(Σ dy · model(x)) / ∂x, float32.
+
+        Layers act as in inference; rows do not depend on one another. ``dy`` of ones in one column gives the gradient
+        of that output.
+
+        Raises:
+            DataError: where x or dy does not fit.
+            ValueError: where something in the model has no gradient.
+        """
+        samples = as_array("x", x)
+        machine = self._ready(samples)
+        samples = fit_samples("x", samples, machine.x_shape)
+        d_predictions = fit_samples("dy", as_array("dy", dy), machine.output_shape)
+        check_lengths(x=samples, dy=d_predictions)
+        return machine.vjp(samples, d_predictions)
 
     # Configs.
 

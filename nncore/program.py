@@ -11,11 +11,11 @@ A ``?`` marks an operand that may be absent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Shape = tuple[int | None, ...]
 """A shape whose first entry is ``None`` where it is the batch."""
@@ -74,6 +74,22 @@ class Dim(NamedTuple):
         return "batch" if self.size == 1 else f"{self.size}*batch"
 
 
+PYTHON = "python"
+"""The op of an instruction that calls a function of the user's; executors find the function in the instruction."""
+
+
+@dataclass(frozen=True, eq=False)
+class Function:
+    """What an instruction of the op ``PYTHON`` calls: ``body(outputs, inputs)``, arrays in the shapes of their buffers.
+
+    Inputs are read-only; the body writes every element of the outputs. ``gradient`` is a gradient rule as ops have.
+    """
+
+    name: str
+    body: Callable[[Sequence[Any], Sequence[Any]], None]
+    gradient: Callable[..., Any] | None = None
+
+
 @dataclass(frozen=True)
 class Instruction:
     """One op applied to buffers; ``dims`` binds the letters of the op's signature."""
@@ -83,6 +99,7 @@ class Instruction:
     inputs: tuple[str | None, ...]
     dims: Mapping[str, Dim]
     attributes: Mapping[str, float] = field(default_factory=dict)
+    function: Function | None = None
 
     @property
     def operands(self) -> tuple[str | None, ...]:
@@ -120,6 +137,11 @@ class Program:
             buffer = self.buffers[buffer.base]
         return buffer
 
+    @property
+    def draws(self) -> bool:
+        """Whether it has random ops: they, and only they, have a ``stream``."""
+        return any("stream" in instruction.attributes for instruction in self.instructions)
+
     def validate(self) -> None:
         """Raise ``ValueError`` where an instruction reads what nothing wrote, or writes what it must not."""
         given = ("source", "input", "parameter", "frozen", "state", "total", "gradient")
@@ -146,7 +168,8 @@ class Program:
             args = [o if o is not None else "-" for o in ins.inputs]
             args += [f"{k}={v:g}" for k, v in ins.attributes.items()]
             dims = " ".join(f"{letter}={dim}" for letter, dim in ins.dims.items())
-            lines.append(f"{i:3}  {outs} = {ins.op}({', '.join(args)})" + (f"   # {dims}" if dims else ""))
+            name = ins.function.name if ins.function is not None else ins.op
+            lines.append(f"{i:3}  {outs} = {name}({', '.join(args)})" + (f"   # {dims}" if dims else ""))
         return "\n".join(lines)
 
     def _show(self, name: str) -> str:

@@ -12,7 +12,17 @@ import numpy as np
 from nncore import backends, metrics, random
 from nncore.backends import Epoch, Executable, Memory
 from nncore.callbacks import CallbackList, History
-from nncore.compiler import UPDATE_ROWS, FlatVectors, fuse, lower_evaluate, lower_predict, lower_train, plan
+from nncore.compiler import (
+    UPDATE_ROWS,
+    FlatVectors,
+    fuse,
+    lower_evaluate,
+    lower_input_gradient,
+    lower_predict,
+    lower_train,
+    lower_vjp,
+    plan,
+)
 from nncore.data import (
     Data,
     as_array,
@@ -104,7 +114,7 @@ class Machine:
         arrays = {"x": x} if direct else {"x_rows": flat_rows(x)}
         memory = Memory(self.flat, np.empty(0, np.float32), np.empty(0), {**arrays, "predictions": out})
         steps = -(-len(x) // batch)
-        epoch = Epoch(count=len(x))
+        epoch = _one_pass(executable.program, len(x))
         if callbacks is None:
             executable.run(memory, epoch, 0, steps)
             return out
@@ -112,6 +122,20 @@ class Machine:
         with _line_ended(callbacks):
             self._predict_with(callbacks, executable, memory, epoch, steps, out)
         return out
+
+    def vjp(self, x: Array, dy: Array) -> Array:
+        """The gradient in x of the sum of all predictions' products with ``dy``."""
+        return self.gradient("vjp", lambda: lower_vjp(self.layers, self.x_shape), {"x_rows": x, "dy_rows": dy})
+
+    def gradient(self, key: Any, lower: Callable[[], Program], sources: dict[str, Array]) -> Array:
+        """What a program that ends in ``dx`` gives for these arrays of one row a sample."""
+        x = sources["x_rows"]
+        executable = self.executable(key, lower, min(len(x), PREDICT_BATCH))
+        dx = np.empty(x.shape, np.float32)
+        arrays = {name: flat_rows(array) for name, array in sources.items()}
+        memory = Memory(self.flat, np.empty(0, np.float32), np.empty(0), {**arrays, "dx": dx})
+        executable.run(memory, _one_pass(executable.program, len(x)), 0, -(-len(x) // executable.plan.batch))
+        return dx
 
     def _predict_with(
         self, callbacks: CallbackList, executable: Executable, memory: Memory, epoch: Epoch, steps: int, out: Array
@@ -378,7 +402,7 @@ class Trainer:
         executable, resolved = self._executable(machine, "evaluate", data, min(batch, len(data)))
         memory = self._memory(machine, data)
         memory.workspace = executable.workspace()
-        epoch = Epoch(len(data))
+        epoch = _one_pass(executable.program, len(data))
         size = executable.plan.batch
         steps = -(-len(data) // size)
 
@@ -398,6 +422,15 @@ class Trainer:
         callbacks.on_test_end(logs(steps))
         return logs(steps)
 
+    def input_gradient(self, machine: Machine, data: Data) -> Array:
+        """The gradient in x of each sample's loss, times its weight."""
+        assert data.y is not None
+        weight = np.ones(len(data), np.float32) if data.sample_weight is None else data.sample_weight
+        return machine.gradient(
+            ("input_gradient", self), lambda: lower_input_gradient(machine.layers, machine.x_shape, self.loss),
+            {"x_rows": data.x, "y_rows": data.y, "weight_rows": weight},
+        )  # fmt: skip
+
     def train_on_batch(self, machine: Machine, data: Data) -> Logs:
         """One step on all of ``data``; loss and metrics before it."""
         executable, resolved = self._executable(machine, "train", data, len(data))
@@ -414,8 +447,13 @@ class Trainer:
         """Loss and metrics of ``data`` as one batch."""
         executable, resolved = self._executable(machine, "evaluate", data, len(data))
         memory = self._memory(machine, data)
-        executable.run(memory, Epoch(len(data)), 0, 1)
+        executable.run(memory, _one_pass(executable.program, len(data)), 0, 1)
         return self._logs(machine, memory, resolved, len(data))
+
+
+def _one_pass(program: Program, count: int) -> Epoch:
+    """All rows as they lie; what is random outside training, as a layer may wish, is drawn anew each time."""
+    return Epoch(count, seed=random.draw_seed() if program.draws else 0)
 
 
 def _no_short(x: Any, out: Any) -> None:

@@ -30,6 +30,7 @@ cdef enum:
     REGIONS = 6
     ARRAYS = 6
     MAX_ARRAYS = 8
+    PYTHON = -1  # the op of an instruction that is a call of Python
 
 cdef object FLOAT32 = dtype("f")
 
@@ -117,6 +118,7 @@ cdef struct Run:
     const nn_table *table
     Held *held
     void *air  # the Air
+    bint calls  # whether there are instructions that call Python
     nn_float_mode caller  # how the caller's thread treats denormals
     char **region
     char *scratch
@@ -138,9 +140,10 @@ cdef class View:
 
 
 cdef class Air:
-    """What a run does when it comes up for air: the caller's ``poll``, and the exception that stopped it."""
+    """What a run does when it comes up for air: the caller's ``poll`` and ``call``, and the exception that stopped it."""
 
     cdef object poll
+    cdef object call
     cdef object error
 
 
@@ -203,14 +206,15 @@ cdef class Code:
 
     def run(
         self, list memories, list arrays, int64_t count, tuple shuffle, uint64_t step, uint64_t seed, rates,
-        int64_t first, int64_t last, int64_t[::1] done, poll=None,
+        int64_t first, int64_t last, int64_t[::1] done, poll=None, call=None,
     ):
         """Run batches ``first`` to ``last`` over ``count`` rows; ``done[0]`` counts those finished.
 
         ``shuffle`` is the key and the block of a ``nncore.ops.Shuffle``, ``None`` where rows are consecutive.
         The workspace among the memories may be ``None``: the code has one of its own for each call at work. Every now
         and then looks for signals and calls ``poll(batches finished)``; an exception stops the run before the
-        next batch, or inside one as long as it may be broken off.
+        next batch, or inside one as long as it may be broken off. ``call(i, batch)`` does instruction ``i`` where its op
+        is ``"python"``; what it raises stops the run at once.
         """
         cdef char *region[REGIONS]
         cdef nn_source sources[MAX_ARRAYS]
@@ -247,7 +251,8 @@ cdef class Code:
         run.step, run.now.seed = step, seed
         run.row_count, run.first, run.last, run.at = count, first, last, first
         run.done = &done[0]
-        self.execute(&run, shuffle is not None, poll)
+        run.calls = call is not None
+        self.execute(&run, shuffle is not None, poll, call)
 
     cdef bint hold_arrays(self, list held, list arrays, nn_source *sources, int64_t rows) except -1:
         """Fill ``sources`` from the caller's arrays; whether any of them is read or written batch by batch."""
@@ -284,10 +289,10 @@ cdef class Code:
         predictor.sample_shape, predictor.output_shape = sample_shape, output_shape
         return predictor.predict
 
-    cdef int execute(self, Run *run, bint shuffled, object poll) except -1:
+    cdef int execute(self, Run *run, bint shuffled, object poll, object call) except -1:
         """Run with instructions, scratch and row numbers of its own, on as many threads as a batch is worth."""
         cdef double cost = self.cost_of(min(self.batch, run.row_count))
-        cdef bint short = cost * <double> (run.last - run.first) < SHORT
+        cdef bint short = cost * <double> (run.last - run.first) < SHORT and not run.calls
         cdef int parts = 1 if short else threads_for(cost)
         cdef size_t bounds = (sizeof(Held) + 2 * self.count * sizeof(Bound) + 63) // 64 * 64
         cdef size_t rows = (2 * self.batch * sizeof(int64_t) + 63) // 64 * 64
@@ -312,7 +317,7 @@ cdef class Code:
             nn_give(&self.block, block)
             return 0
         air = Air()
-        air.poll = poll
+        air.poll, air.call = poll, call
         run.air = <void *> air
         run.work = 0
         run.breath = nn_seconds()
@@ -364,7 +369,8 @@ cdef class Predictor:
                 run.row_count, run.first, run.at = rows, 0, 0
                 run.last = (rows + self.code.batch - 1) // self.code.batch
                 run.done = &done
-                self.code.execute(&run, False, None)
+                run.calls = False
+                self.code.execute(&run, False, None, None)
             finally:
                 PyBuffer_Release(&results)
         finally:
@@ -393,7 +399,7 @@ cdef bint get_float32(Py_buffer *view, object array, tuple shape, int64_t rows, 
 cdef int fill_template(Template *t, instruction) except -1:
     cdef int j
     op, operands, dims, attributes, cost = instruction
-    t.op = OP_INDEX[op]
+    t.op = PYTHON if op == "python" else OP_INDEX[op]
     t.cost = cost
     for j in range(8):
         t.operand[j].region = -1
@@ -440,7 +446,7 @@ cdef void bind(Run *run, Bound *bound, int64_t rows) noexcept nogil:
     held_rows[0] = rows
     for i in range(run.count):
         t = &run.templates[i]
-        bound[i].kernel = run.table.kernel[t.op]
+        bound[i].kernel = NULL if t.op == PYTHON else run.table.kernel[t.op]
         bound[i].cost = template_cost(t, rows)
         bound[i].instr.scratch = run.scratch
         for j in range(8):
@@ -543,7 +549,9 @@ cdef void run_batch(Run *run, int parts) noexcept nogil:
     """All instructions of a batch, one after the other: the large ones on all threads."""
     cdef int i
     for i in range(run.count):
-        if parts > 1 and run.bound[i].cost >= SHARED_WORK:
+        if run.bound[i].kernel == NULL:
+            call_python(run, i)
+        elif parts > 1 and run.bound[i].cost >= SHARED_WORK:
             run.dealt = i
             nn_deal(run_dealt, run, parts)
         else:
@@ -600,6 +608,20 @@ cdef void end_batch(Run *run) noexcept nogil:
         run.work = 0
         if nn_seconds() - run.breath >= BREATH:
             breathe(run, True)
+
+
+cdef void call_python(Run *run, int i) noexcept nogil:
+    """Instruction ``i``, a call of Python; what is raised stops the run."""
+    cdef nn_float_mode mode = nn_flush_denormals()
+    nn_restore_denormals(run.caller)
+    with gil:
+        air = <Air> run.air
+        try:
+            air.call(i, run.at)
+        except BaseException as error:
+            air.error = error
+            run.stop = True
+    nn_restore_denormals(mode)
 
 
 cdef void breathe(Run *run, bint report) noexcept nogil:

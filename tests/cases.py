@@ -205,6 +205,7 @@ RELU_ATTRIBUTES = tuple(
     {"negative_slope": s, "max_value": c, "threshold": t}
     for s, c, t in [(0.0, 6.0, 0.0), (0.3, np.inf, 0.0), (0.1, 2.0, -0.5), (0.0, np.inf, 1.0)]
 )
+CLIP_ATTRIBUTES = ({"low": -1.0, "high": 0.5}, {"low": -np.inf, "high": 1.0}, {"low": 0.25, "high": np.inf})
 LOG = "the logarithms of either side, 1 ulp each, and sums of n terms in different orders"
 
 CASES = {
@@ -230,6 +231,25 @@ CASES = {
         Case("tanh", ELEMENTS, _each([real]), ulps=5, why="tanh of either side: 2 ulp and 3", aliases=((0, 0),)),
         Case("tanh_grad", ELEMENTS, _each([real, activated]), aliases=((0, 0), (0, 1))),
         Case("sigmoid", ELEMENTS, _each([real]), ulps=5, why="either side: 2 ulp and 3", aliases=((0, 0),)),
+        *(
+            Case(name, ELEMENTS, _each([real, real]), aliases=((0, 0), (0, 1)))
+            for name in ("subtract", "maximum", "minimum", "absolute_grad")
+        ),
+        # A tiny value over a huge one would be denormal: 0 here, not in NumPy.
+        Case("divide", ELEMENTS, ((real, real), (with_special(real), real)), aliases=((0, 0), (0, 1))),
+        Case(
+            "where_larger", ELEMENTS, _each([real, grid, grid]), ({"or_equal": 0.0}, {"or_equal": 1.0}),
+            aliases=((0, 0), (0, 1), (0, 2)),
+        ),
+        Case("quotient_of", ELEMENTS, ((real,),), ({"numerator": 1.0}, {"numerator": -2.5}), aliases=((0, 0),)),
+        Case("clip", ELEMENTS, _each([real]), CLIP_ATTRIBUTES, aliases=((0, 0),)),
+        Case("clip_grad", ELEMENTS, _each([real, grid]), CLIP_ATTRIBUTES, aliases=((0, 0), (0, 1))),
+        Case("sqrt", ELEMENTS, _each([squares]), aliases=((0, 0),)),
+        Case("log", ELEMENTS, _each([squares]), ulps=3, why=LOG, aliases=((0, 0),)),
+        Case("absolute", ELEMENTS, _each([real]), aliases=((0, 0),)),
+        Case("row_add", ROWS, _each([real, real]), aliases=((0, 0),)),
+        Case("row_multiply", ROWS, _each([real, real]), aliases=((0, 0),)),
+        Case("row_sum", ROWS, _first_special(grid)),
         Case("sigmoid_grad", ELEMENTS, _each([real, activated]), aliases=((0, 0), (0, 1))),
         Case("scale_shift", ELEMENTS, _each([real]), ({"scale": 1 / 255, "offset": -0.5},), aliases=((0, 0),)),
         Case("add", ELEMENTS, _each([real, real]), aliases=((0, 0), (0, 1))),

@@ -746,7 +746,7 @@ def test_a_layer_without_lower_says_so() -> None:
     class Empty(Layer):
         pass
 
-    with pytest.raises(NotImplementedError, match=r"Empty must define lower\(\)"):
+    with pytest.raises(NotImplementedError, match=r"Empty must define call\(\) or lower\(\)"):
         Sequential([Input((2,)), Empty()]).predict(np.zeros((1, 2)), verbose=0)
 
 

@@ -21,38 +21,123 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nncore"
 SRC = ROOT / "src"
 
-ORDER = [
-    # what stands on nothing
-    "nncore.version", "nncore.errors", "nncore.arguments", "nncore.names", "nncore.console", "nncore.threads",
-    "nncore.random", "nncore.program", "nncore.variables",
-    # what can be computed
-    "nncore.ops.base", "nncore.ops.eager", "nncore.ops.activations", "nncore.ops.axes", "nncore.ops.data",
-    "nncore.ops.losses", "nncore.ops.metrics", "nncore.ops.optim", "nncore.ops.order", "nncore.ops.linear",
-    "nncore.ops.random", "nncore.ops.softmax", "nncore.ops",
-    # what models are made of
-    "nncore.builder", "nncore.axes", "nncore.initializers", "nncore.activations", "nncore.layers.base",
-    "nncore.layers.activations", "nncore.layers.core", "nncore.layers.regularization", "nncore.layers.reshaping",
-    "nncore.layers", "nncore.losses", "nncore.metrics", "nncore.optimizers.schedules", "nncore.optimizers.base",
-    "nncore.optimizers.adam", "nncore.optimizers.sgd", "nncore.optimizers",
-    # what makes programs of them, and runs these
-    "nncore.compiler.autodiff", "nncore.compiler.fuse", "nncore.compiler.lower", "nncore.compiler.plan",
-    "nncore.compiler", "nncore.backends.base", "nncore.backends.extension", "nncore.backends.native",
-    "nncore.backends.numpy", "nncore.backends", "nncore.kernels",
-    # what people use
-    "nncore.progress", "nncore.callbacks", "nncore.summary", "nncore.data", "nncore.training", "nncore.models",
-    "nncore.backend", "nncore.utils", "nncore.shades", "nncore.plot", "nncore.datasets.download", "nncore.datasets.idx",
-    "nncore.datasets.image_set", "nncore.datasets.digits", "nncore.datasets.fashion_mnist", "nncore.datasets.mnist",
-    "nncore.datasets.table", "nncore.datasets", "nncore.problem", "nncore", "nncore.cli", "nncore.__main__",
-]  # fmt: skip
+_MODULES = """# what stands on nothing
+version
+errors
+arguments
+names
+console
+threads
+random
+program
+variables
+# what can be computed
+ops.base
+ops.eager
+ops.activations
+ops.axes
+ops.data
+ops.expressions
+ops.losses
+ops.metrics
+ops.optim
+ops.order
+ops.linear
+ops.random
+ops.softmax
+ops
+# what models are made of
+builder
+axes
+interpreter
+tracing
+initializers
+activations
+layers.base
+layers.activations
+layers.core
+layers.regularization
+layers.reshaping
+layers
+losses
+metrics
+optimizers.schedules
+optimizers.base
+optimizers.adam
+optimizers.sgd
+optimizers
+# what makes programs of them, and runs these
+compiler.autodiff
+compiler.fuse
+compiler.lower
+compiler.plan
+compiler
+backends.base
+backends.extension
+backends.native
+backends.numpy
+backends
+kernels
+# what people use
+progress
+callbacks
+summary
+data
+training
+models
+backend
+utils
+shades
+plot
+datasets.download
+datasets.idx
+datasets.image_set
+datasets.digits
+datasets.fashion_mnist
+datasets.mnist
+datasets.table
+datasets
+problem
+"""
+
+ORDER = [f"nncore.{name}" for name in _MODULES.splitlines() if name and not name.startswith("#")]
+ORDER += ["nncore", "nncore.cli", "nncore.__main__"]
 """Every module after all that it imports."""
 
-INCLUDES = [
-    "ops.def", "nncore.h", "vec.h", "kernels/loops.h", "kernels/math.h", "kernels/axes.h", "kernels/data.h",
-    "kernels/elementwise.h", "kernels/gemm.h", "kernels/losses.h", "kernels/metrics.h", "kernels/optim.h",
-    "kernels/random.h", "kernels/order.h", "kernels/softmax.h", "probe.h", "kernels/all.h", "isa/baseline.c",
-    "isa/avx2.c", "isa/avx512.c", "isa/neon.c", "cpu.h", "denormals.h", "runtime.h", "threads.h", "dispatch.pxi",
-    "executor.pxi", "kernels.pxi", "_native.pyx",
-]  # fmt: skip
+_SOURCES = """\
+ops.def
+nncore.h
+vec.h
+kernels/loops.h
+kernels/math.h
+kernels/axes.h
+kernels/data.h
+kernels/elementwise.h
+kernels/expressions.h
+kernels/gemm.h
+kernels/losses.h
+kernels/metrics.h
+kernels/optim.h
+kernels/random.h
+kernels/order.h
+kernels/softmax.h
+probe.h
+kernels/all.h
+isa/baseline.c
+isa/avx2.c
+isa/avx512.c
+isa/neon.c
+cpu.h
+denormals.h
+runtime.h
+threads.h
+dispatch.pxi
+executor.pxi
+kernels.pxi
+_native.pyx
+"""
+
+INCLUDES = _SOURCES.splitlines()
 """Every file of src after all that it includes."""
 
 

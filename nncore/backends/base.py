@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +31,45 @@ class Memory:
     """int64[1]: batches finished, kept true while a run goes on and when it is stopped."""
     workspace: Array | None = None
     """From ``Executable.workspace()``: the same one for every run of a loop. ``None``: the executable finds its own."""
+
+    calls: dict[Any, Callable[[], None]] = field(default_factory=dict)
+    """Users' functions bound to this memory, as executables keep them."""
+
+    def locate(self, program: Program, plan: Plan, name: str, rows: slice) -> Array:
+        """The values of a buffer in a batch of these rows, as a view in the buffer's shape."""
+        root, buffer = program.root(name), program.buffers[name]
+        count = rows.stop - rows.start
+        shape = tuple(count if n is None else n for n in buffer.shape)
+        if root.kind in ("input", "output"):
+            return self.arrays[root.name][rows].reshape(shape)
+        vector = {
+            "parameter": self.flat.parameter,
+            "frozen": self.flat.frozen,
+            "gradient": self.flat.gradient,
+            "state": self.state,
+            "total": self.totals,
+            "workspace": self.workspace,
+        }[root.kind]
+        assert vector is not None
+        start, size = plan.offsets[name], buffer.size(count)
+        view: Array = vector[start : start + size]
+        if root.dtype == "int32":
+            view = view.view(np.int32)[:size]
+        return view.reshape(shape)
+
+
+def call_of(program: Program, plan: Plan, at: int, memory: Memory, rows: slice) -> Callable[[], None]:
+    """Instruction ``at``, a call of a user's function, on views of memory for a batch of these rows."""
+    instruction = program.instructions[at]
+    assert instruction.function is not None
+    outputs, inputs = (
+        [None if name is None else memory.locate(program, plan, name, rows) for name in names]
+        for names in (instruction.outputs, instruction.inputs)
+    )
+    for array in inputs:
+        if array is not None:
+            array.flags.writeable = False
+    return partial(instruction.function.body, outputs, inputs)
 
 
 @dataclass(frozen=True, eq=False)

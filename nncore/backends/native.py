@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from nncore import ops
-from nncore.backends.base import Array, Epoch, Memory, Poll, Predictor
+from nncore.backends.base import Array, Epoch, Memory, Poll, Predictor, call_of
 from nncore.backends.extension import load_native
 from nncore.compiler import FlatVectors, Plan, empty
-from nncore.program import Instruction, Program
+from nncore.program import PYTHON, Instruction, Program
 
 _COSTS = {
     "adam": 0.5, "sgd": 0.15, "sgd_momentum": 0.25, "dropout": 0.5, "gather": 0.15, "repeat": 0.15, "sum_steps": 0.15,
@@ -18,6 +20,9 @@ _COSTS = {
 _MATRIX_COST, _OTHER_COST = 0.012, 0.3
 """Nanoseconds for each of the product of an instruction's extents, on one thread: what a run's number of threads is
 chosen by. Measured with AVX-512 at 3.7 GHz; matrix products are the ops with three letters."""
+
+_CALL_COST = 20e3
+"""Nanoseconds of a user's function, as little as is known of it."""
 
 _REHEARSED = 1e6
 """Nanoseconds of a training step from which on it does not matter what the first one finds."""
@@ -36,11 +41,14 @@ class NativeExecutable:
         instructions = [self._template(instruction) for instruction in program.instructions]
         kinds = [program.buffers[name].kind for name in self._arrays]
         self._code = native.Code(instructions, kinds, plan.batch, self._sizes(), _first_update(program), isa)
-        if program.name == "train" and self._code.cost_of(plan.batch) < _REHEARSED:
+        self._calls = any(instruction.op == PYTHON for instruction in program.instructions)
+        if program.name == "train" and not self._calls and self._code.cost_of(plan.batch) < _REHEARSED:
             self._rehearse()
 
     def _template(self, instruction: Instruction) -> tuple[str, list[Any], list[tuple[int, bool]], list[float], float]:
         """An instruction as ``Code`` takes it."""
+        if instruction.op == PYTHON:
+            return PYTHON, [], [], [], _CALL_COST
         op = ops.get(instruction.op)
         operands = [None if name is None else self._address(name) for name in instruction.operands]
         dims = [(instruction.dims[letter].size, instruction.dims[letter].batched) for letter in op.letters]
@@ -80,6 +88,8 @@ class NativeExecutable:
 
     def run(self, memory: Memory, epoch: Epoch, first: int, last: int, poll: Poll | None = None) -> None:
         """Run batches ``first`` to ``last`` of an epoch, without the GIL."""
+        if self._calls and memory.workspace is None:
+            memory = replace(memory, workspace=self.workspace())
         flat = memory.flat
         memories = [flat.parameter, flat.frozen, flat.gradient, memory.state, memory.totals, memory.workspace]
         arrays = [memory.arrays[name] for name in self._arrays]
@@ -95,12 +105,28 @@ class NativeExecutable:
             last,
             memory.done,
             poll,
+            self._caller(memory, epoch.count) if self._calls else None,
         )
+
+    def _caller(self, memory: Memory, count: int) -> Callable[[int, int], None]:
+        """What the run calls for instruction ``at`` of batch ``i`` where that is a user's function."""
+        batch, bound = self.plan.batch, memory.calls
+        moving = any(b.kind in ("input", "output") for b in self.program.buffers.values())
+
+        def call(at: int, i: int) -> None:
+            start, stop = i * batch, min((i + 1) * batch, count)
+            key = (id(self), at, stop - start)
+            if moving or key not in bound:
+                bound[key] = call_of(self.program, self.plan, at, memory, slice(start, stop))
+            with np.errstate(all="ignore"):
+                bound[key]()
+
+        return call
 
     def predictor(self, flat: FlatVectors) -> Predictor | None:
         """A function of (x, out) for float32 samples in C order, which answers ``None`` to anything else."""
         x, y = self.program.buffers["x"], self.program.buffers["predictions"]
-        if x.kind != "input":
+        if x.kind != "input" or self._calls or self.program.draws:
             return None
         memories = [flat.parameter, flat.frozen, None, None, None, None]
         found: Predictor = self._code.predictor(memories, x.shape[1:], y.shape[1:])

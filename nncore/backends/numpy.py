@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from nncore import ops
-from nncore.backends.base import Array, Epoch, Memory, Poll
+from nncore.backends.base import Array, Epoch, Memory, Poll, call_of
 from nncore.compiler import FlatVectors, Plan, empty
-from nncore.program import Buffer, Instruction, Program
+from nncore.program import PYTHON, Program
 
 Run = Callable[[ops.Step], None]
 
@@ -30,7 +30,8 @@ class NumpyExecutable:
 
     def run(self, memory: Memory, epoch: Epoch, first: int, last: int, poll: Poll | None = None) -> None:
         """Run batches ``first`` to ``last`` of an epoch."""
-        workspace = self.workspace() if memory.workspace is None else memory.workspace
+        if memory.workspace is None:
+            memory = replace(memory, workspace=self.workspace())
         batch = self.plan.batch
         bound: dict[int, list[Run]] = {}
         for i in range(first, last):
@@ -38,7 +39,7 @@ class NumpyExecutable:
             moving = any(b.kind in ("input", "output") for b in self.program.buffers.values())
             if moving or stop - start not in bound:
                 bound[stop - start] = [
-                    self._bind(ins, memory, workspace, slice(start, stop)) for ins in self.program.instructions
+                    self._bind(at, memory, slice(start, stop)) for at in range(len(self.program.instructions))
                 ]
             rows: Any = slice(start, stop)
             if epoch.shuffle is not None:
@@ -55,8 +56,12 @@ class NumpyExecutable:
     def predictor(self, flat: FlatVectors) -> None:
         """There is no shorter way to a prediction than ``run``."""
 
-    def _bind(self, instruction: Instruction, memory: Memory, workspace: Array, rows: slice) -> Run:
-        """An instruction as a call on views of memory."""
+    def _bind(self, at: int, memory: Memory, rows: slice) -> Run:
+        """Instruction ``at`` as a call on views of memory."""
+        instruction = self.program.instructions[at]
+        if instruction.op == PYTHON:
+            call = call_of(self.program, self.plan, at, memory, rows)
+            return lambda step: call()
         op = ops.get(instruction.op)
         dims = {letter: dim.at(rows.stop - rows.start) for letter, dim in instruction.dims.items()}
         operands: list[Array | None] = []
@@ -70,30 +75,11 @@ class NumpyExecutable:
                 operands.append(source.reshape(len(source), -1))
             else:
                 shape = tuple(dims[letter] for letter in ops.letters_of(term))
-                operands.append(self._locate(buffer, memory, workspace, rows, prod(shape)).reshape(shape))
+                operands.append(memory.locate(self.program, self.plan, name, rows).reshape(shape))
         attributes = dict(instruction.attributes)
         if op.step:
             return lambda step: op.body(*operands, **attributes, step=step)
         return lambda step: op.body(*operands, **attributes)
-
-    def _locate(self, buffer: Buffer, memory: Memory, workspace: Array, rows: slice, size: int) -> Array:
-        """The ``size`` elements of a buffer, as a flat view."""
-        root = self.program.root(buffer.name)
-        if root.kind in ("input", "output"):
-            return memory.arrays[root.name][rows].reshape(-1)
-        vector = {
-            "parameter": memory.flat.parameter,
-            "frozen": memory.flat.frozen,
-            "gradient": memory.flat.gradient,
-            "state": memory.state,
-            "total": memory.totals,
-            "workspace": workspace,
-        }[root.kind]
-        start = self.plan.offsets[buffer.name]
-        view = vector[start : start + size]
-        if root.dtype == "int32":
-            return view.view(np.int32)[:size]
-        return view
 
 
 class NumpyBackend:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nncore import ops
 from nncore.builder import Builder
 from nncore.program import Buffer, Instruction
@@ -15,8 +17,23 @@ def differentiate(b: Builder, value: Buffer, d_value: Buffer) -> None:
     Raises:
         ValueError: where an op on the way has no gradient rule.
     """
+    sources = {name for name, buffer in b.buffers.items() if buffer.kind == "parameter"}
+    _backward(b, value, d_value, sources).settle()
+
+
+def differentiate_in(b: Builder, x: Buffer, value: Buffer, d_value: Buffer) -> Buffer | None:
+    """Append the gradient of ``value`` in the buffer ``x`` alone and return it; ``None`` where it does not depend on x.
+
+    Raises:
+        ValueError: where an op on the way has no gradient rule.
+    """
+    return _backward(b, value, d_value, {b.root(x).name}).get(x)
+
+
+def _backward(b: Builder, value: Buffer, d_value: Buffer, sources: set[str]) -> _Gradients:
+    """Append the gradients of everything between ``sources`` and ``value``."""
     forward = list(b.instructions)
-    active = _active(b, forward)
+    active = _active(b, forward, sources)
     gradients = _Gradients(b)
     gradients.add(value, d_value)
     for instruction in reversed(forward):
@@ -24,17 +41,30 @@ def differentiate(b: Builder, value: Buffer, d_value: Buffer) -> None:
         wanted = tuple(i is not None and b.root(b.buffers[i]).name in active for i in instruction.inputs)
         if not any(wanted) or all(d is None for d in d_outputs):
             continue
-        if instruction.op not in ops.GRADIENTS:
-            raise ValueError(f"The op {instruction.op!r} has no gradient rule, but trainable weights stand before it.")
+        rule = _rule(instruction)
         inputs = tuple(None if i is None else b.buffers[i] for i in instruction.inputs)
         outputs = tuple(b.buffers[o] for o in instruction.outputs if o is not None)
         call = ops.Call(outputs, inputs, instruction.attributes, wanted)
         with b.scope(_scope(instruction)):
-            d_inputs = ops.GRADIENTS[instruction.op](b.emit, call, d_outputs)
+            d_inputs = rule(b.emit, call, d_outputs)
             for want, buffer, d_buffer in zip(wanted, inputs, d_inputs, strict=True):
                 if want and buffer is not None and d_buffer is not None:
                     gradients.add(buffer, d_buffer)
-    gradients.settle()
+    return gradients
+
+
+def _rule(instruction: Instruction) -> Callable[..., ops.Gradients]:
+    """The gradient rule of an instruction's op or function."""
+    if instruction.function is not None:
+        if instruction.function.gradient is None:
+            raise ValueError(
+                f"{instruction.function.name} runs in Python and has no backward, but a gradient has to pass through "
+                "it. Define backward, or write it with operators, layers and activations alone."
+            )
+        return instruction.function.gradient
+    if instruction.op not in ops.GRADIENTS:
+        raise ValueError(f"The op {instruction.op!r} has no gradient rule, but a gradient has to pass through it.")
+    return ops.GRADIENTS[instruction.op]
 
 
 def _scope(instruction: Instruction) -> str:
@@ -42,9 +72,9 @@ def _scope(instruction: Instruction) -> str:
     return (instruction.outputs[0] or "").rpartition("/")[0]
 
 
-def _active(b: Builder, instructions: list[Instruction]) -> set[str]:
-    """Roots of all buffers that depend on a trainable parameter."""
-    active = {name for name, buffer in b.buffers.items() if buffer.kind == "parameter"}
+def _active(b: Builder, instructions: list[Instruction], sources: set[str]) -> set[str]:
+    """Roots of all buffers that depend on one of ``sources``."""
+    active = set(sources)
     for instruction in instructions:
         if any(i is not None and b.root(b.buffers[i]).name in active for i in instruction.inputs):
             active |= {b.root(b.buffers[o]).name for o in instruction.outputs if o is not None}

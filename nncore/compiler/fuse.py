@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nncore.program import Instruction, Program
+from nncore.program import PYTHON, Instruction, Program
 
 REWRITES: Mapping[tuple[str, str], str] = {
     ("dense", "relu"): "dense_relu",
@@ -54,9 +54,12 @@ def fuse(program: Program, updates: bool = True) -> Program:
 def _fuse_updates(program: Program) -> Program:
     """Let weights be updated where their gradients are computed, if that goes for all of them.
 
-    A gradient comes after the last use of its weight: nothing reads a weight that is updated already.
+    A gradient comes after the last use of its weight: nothing reads a weight that is updated already. Where a user's
+    function may raise in the middle of it all, the updates stay together at the end.
     """
     if not program.instructions or program.instructions[-1].op not in UPDATES:
+        return program
+    if any(instruction.op == PYTHON for instruction in program.instructions):
         return program
     fused = UPDATES[program.instructions[-1].op]
     result = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nncore.builder import Builder
-from nncore.compiler.autodiff import differentiate
+from nncore.compiler.autodiff import differentiate, differentiate_in
 from nncore.layers.base import Layer, elements
 from nncore.losses import Loss
 from nncore.metrics import Metric
@@ -19,7 +19,7 @@ def forward(b: Builder, layers: Sequence[Layer], x: Buffer) -> Buffer:
     """Append the layers, one after the other."""
     for layer in layers:
         with b.scope(layer.name):
-            x = layer.lower(b, x)
+            x = layer.append(b, x)
     return x
 
 
@@ -93,6 +93,38 @@ def lower_evaluate(
     """x and y to the totals of loss and metrics."""
     b = Builder("evaluate", training=False)
     _score(b, layers, x_shape, loss, metrics, weighted)
+    return b.finish()
+
+
+def lower_vjp(layers: Sequence[Layer], x_shape: Shape) -> Program:
+    """x and the gradient of something in the predictions to that in x, as layers act in inference."""
+    b = Builder("vjp", training=False)
+    x = load(b, "x", x_shape)
+    prediction = forward(b, layers, x)
+    return _gradient_in(b, x, prediction, load(b, "dy", prediction.shape))
+
+
+def lower_input_gradient(layers: Sequence[Layer], x_shape: Shape, loss: Loss) -> Program:
+    """x and y to the gradient of each sample's loss in x, times its ``weight``, as layers act in inference."""
+    b = Builder("input_gradient", training=False)
+    x = load(b, "x", x_shape)
+    prediction = forward(b, layers, x)
+    with b.scope("loss"):
+        weight = load(b, "weight", (None,))
+        rows = loss.lower(b, _Targets(b, prediction.shape).get(loss.target), prediction)
+        if len(rows.shape) > 1:
+            weight = _spread(b, weight, rows)
+    return _gradient_in(b, x, rows, weight)
+
+
+def _gradient_in(b: Builder, x: Buffer, value: Buffer, d_value: Buffer) -> Program:
+    """The program, ended by the gradient in x, into the caller's array ``dx``."""
+    found = differentiate_in(b, x, value, d_value)
+    output = b.declare("output", "dx", x.shape)
+    scale = 1.0
+    if found is None:  # nothing depends on x
+        found, scale = x, 0.0
+    b.emit_to("scale_shift", (output,), found, scale=scale, offset=0.0)
     return b.finish()
 
 

@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from nncore import initializers
+from nncore import initializers, random
 from nncore.arguments import float32_name, is_integer, positive_int
 from nncore.builder import Builder
 from nncore.errors import did_you_mean
+from nncore.interpreter import interpret
 from nncore.names import auto_name
 from nncore.program import Buffer, Shape
+from nncore.tracing import Symbol, call, trace
 from nncore.variables import Variable, Weights
 
 Array = np.ndarray[Any, Any]
@@ -87,12 +89,29 @@ class Layer(Weights):
         """Create the weights for inputs of ``input_shape``, batch axis first."""
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The shape of the outputs, batch axis first."""
-        return input_shape
+        """The shape of the outputs, batch axis first. Layers with a ``call`` of their own need not define it."""
+        return self._shape_of_call(input_shape) if self._calls() else input_shape
 
     def lower(self, b: Builder, x: Buffer) -> Buffer:
         """Append this layer's ops to a program and return its output."""
-        raise NotImplementedError(f"{type(self).__name__} must define lower().")
+        raise NotImplementedError(f"{type(self).__name__} must define call() or lower().")
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """What the layer computes. A subclass may define it, with or without ``training``, in place of ``lower``.
+
+        Made of operators, NumPy functions, layers and activations that programs have ops for (see
+        :class:`nncore.tracing.Symbol`), it becomes these ops and their gradients come by themselves. Else, and always
+        where the class defines ``backward``, it is called with arrays in training and prediction, batch by batch:
+        ``inputs`` is read-only and has its batch axis first; return an array of ``compute_output_shape``.
+
+        ``backward(self, dy, x, y)`` then gets the gradient of the loss in the outputs ``y`` and returns that in the
+        inputs ``x``, or a tuple of that and the gradients in ``trainable_weights``, in their order.
+        """
+        if not isinstance(inputs, Symbol):
+            return self._eager(inputs, training)
+        b = inputs.b
+        with b.mode(training):
+            return Symbol(b, self.lower(b, inputs.buffer))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer, as JSON-able values."""
@@ -105,10 +124,75 @@ class Layer(Weights):
 
     # What they inherit.
 
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """The layer's outputs: for a symbol inside another layer's ``call``, or for an array, batch axis first."""
+        if not isinstance(inputs, Symbol):
+            return self._eager(inputs, training)
+        self.build_for(inputs.shape)
+        with inputs.b.scope(self.name), inputs.b.mode(training):
+            return Symbol(inputs.b, self.append(inputs.b, inputs.buffer))
+
+    def append(self, b: Builder, x: Buffer) -> Buffer:
+        """Append the layer to a program: by ``lower``, or by ``call`` where a subclass defines that."""
+        if not self._calls():
+            return self.lower(b, x)
+        if not hasattr(self, "backward"):
+            found = trace(b, lambda inputs: self._call(inputs, b.training), x)
+            if found is not None:
+                return found.buffer
+        training, shape = b.training, self.compute_output_shape(x.shape)
+        backward = getattr(self, "backward", None)
+        return call(
+            b, type(self).__name__, lambda inputs: self._call(inputs, training), shape, [x], self.weights, backward
+        )
+
+    def _calls(self) -> bool:
+        """Whether ``call`` was defined by a class further down than ``lower``."""
+        for cls in type(self).__mro__:
+            if "call" in vars(cls) or "lower" in vars(cls):
+                return cls is not Layer and "lower" not in vars(cls)
+        return False
+
+    def _call(self, inputs: Any, training: bool) -> Any:
+        """``call``, with ``training`` where it takes that."""
+        code = type(self).call.__code__
+        takes = "training" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        return self.call(inputs, training=training) if takes else self.call(inputs)
+
+    def _shape_of_call(self, input_shape: Shape) -> Shape:
+        """The shape of what ``call`` returns, found by a trial."""
+        b = Builder("trial", training=False)
+        x = b.declare("input", "x", input_shape)
+        if not hasattr(self, "backward"):
+            found = trace(b, lambda inputs: self._call(inputs, False), x)
+            if found is not None:
+                return found.shape
+        zeros = np.zeros([1 if n is None else n for n in input_shape], np.float32)
+        shape = np.shape(self._call(zeros, False))
+        if len(shape) < 1 or shape[0] != 1:
+            raise ValueError(
+                f"{type(self).__name__}.call must return one row a sample. Received: shape {shape} for an input of "
+                f"shape {zeros.shape}."
+            )
+        return (None, *shape[1:])
+
+    def _eager(self, inputs: Any, training: bool | None) -> Array:
+        """The outputs for an array, by the ops' NumPy definitions."""
+        x = np.asarray(inputs, np.float32)
+        if x.ndim < 1:
+            raise ValueError(f"{self.name}: a layer takes an array with one row a sample. Received: {inputs!r:.60}.")
+        self.build_for((None, *x.shape[1:]))
+        b = Builder(self.name, bool(training))
+        source = b.declare("input", "x", (None, *x.shape[1:]))
+        seed = random.draw_seed() if training else 0
+        return np.array(interpret(b, {"x": x}, self.append(b, source), seed))
+
     def build_for(self, input_shape: Shape) -> Shape:
         """Build once for an input shape, check it against later ones, and return the output shape."""
         if not self.built:
             self.build(input_shape)
+            if self._calls():
+                self._shape_of_call(input_shape)  # builds the layers that it uses
             self.built = True
             self.input_shape = input_shape
         elif self.input_shape != input_shape and self.weights:
@@ -143,11 +227,25 @@ class Layer(Weights):
         self._trainable = bool(value)
         for variable in self._trained:
             variable.trainable = self._trainable
+        for layer in self._inner_layers():
+            layer.trainable = value
 
     @property
     def weights(self) -> list[Variable]:
         """The variables: those made trainable first, then the others, each in the order of creation."""
-        return self._trained + self._kept
+        parts = [self, *self._inner_layers()]
+        return [v for part in parts for v in part._trained] + [v for part in parts for v in part._kept]
+
+    def _inner_layers(self) -> list[Layer]:
+        """The layers that a layer with a ``call`` of its own keeps in attributes or lists, and theirs."""
+        if not self._calls():
+            return []
+        found: list[Layer] = []
+        for value in vars(self).values():
+            for layer in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(layer, Layer):
+                    found += [layer, *layer._inner_layers()]
+        return found
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

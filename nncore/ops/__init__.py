@@ -1,6 +1,18 @@
 """The operations of the program machine. One op: a signature, a NumPy body (its definition), a gradient rule."""
 
-from nncore.ops import activations, axes, data, linear, losses, metrics, optim, order, random, softmax
+from nncore.ops import (
+    activations,
+    axes,
+    data,
+    expressions,
+    linear,
+    losses,
+    metrics,
+    optim,
+    order,
+    random,
+    softmax,
+)
 from nncore.ops.base import (
     GRADIENTS,
     OPS,
@@ -32,6 +44,7 @@ __all__ = [
     "collapse",
     "data",
     "evaluate",
+    "expressions",
     "get",
     "letters_of",
     "linear",

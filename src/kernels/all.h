@@ -2,6 +2,7 @@
 #include "axes.h"
 #include "data.h"
 #include "elementwise.h"
+#include "expressions.h"
 #include "gemm.h"
 #include "losses.h"
 #include "metrics.h"
