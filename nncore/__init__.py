@@ -37,19 +37,22 @@ from nncore.variables import Variable
 from nncore.version import __version__
 
 if TYPE_CHECKING:
-    from nncore import datasets, kernels, plot
+    from nncore import datasets, gradients, kernels, plot
+    from nncore.gradients import check_gradients
 
 __all__ = [
-    "Input", "Sequential", "Variable", "__version__", "activations", "backend", "callbacks", "config_summary",
-    "datasets", "get_backend", "get_num_threads", "initializers", "kernels", "layers", "losses", "metrics",
-    "models", "optimizers", "plot", "set_backend", "set_num_threads", "show_config", "utils",
+    "Input", "Sequential", "Variable", "__version__", "activations", "backend", "callbacks", "check_gradients",
+    "config_summary", "datasets", "get_backend", "get_num_threads", "gradients", "initializers", "kernels", "layers",
+    "losses", "metrics", "models", "optimizers", "plot", "set_backend", "set_num_threads", "show_config", "utils",
 ]  # fmt: skip
 
-_ON_DEMAND = ("datasets", "kernels", "plot")
+_ON_DEMAND = ("datasets", "gradients", "kernels", "plot")
 """Modules that are imported when they are first used, since most programs need none of them."""
 
 
 def __getattr__(name: str) -> Any:
+    if name == "check_gradients":
+        return _import_module("nncore.gradients").check_gradients
     if name in _ON_DEMAND:
         return _import_module(f"nncore.{name}")
     raise AttributeError(f"module 'nncore' has no attribute {name!r}")

@@ -13,6 +13,10 @@ class DataError(ValueError):
     """The data handed to a model does not fit it."""
 
 
+class GradientError(ArithmeticError):
+    """A gradient is not that of the loss."""
+
+
 def unknown_name(kind: str, received: object, known: Iterable[str]) -> ValueError:
     """A ``ValueError`` for a name nncore does not know: lists the known ones and suggests the closest."""
     import difflib

@@ -313,14 +313,16 @@ class Sequential(Weights):
         """The names under which loss and metrics are reported, in the order of ``compile``."""
         return [] if self._trainer is None else self._trainer.names(self._trainer.resolved)
 
-    def _compiled(self, method: str) -> Trainer:
+    def trainer(self, method: str) -> Trainer:
+        """What ``compile`` chose; ``ValueError``, naming the ``method`` that needs it, before that."""
         if self._trainer is None:
             raise ValueError(f"{method} needs a compiled model: call model.compile(optimizer, loss) first.")
         return self._trainer
 
-    def _prepare(
+    def prepare(
         self, trainer: Trainer, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, prefix: str = ""
     ) -> tuple[Machine, Data]:
+        """The machine, built if it was not, and the caller's data as arrays that fit it."""
         machine = self._ready(as_array(f"{prefix}x", x))
         self._check_softmax(trainer.loss)
         return machine, trainer.prepare(machine, x, y, sample_weight, class_weight, prefix)
@@ -358,7 +360,7 @@ class Sequential(Weights):
             DataError: (a ``ValueError``) where data does not fit; nothing has changed then.
             ValueError: for other arguments that do not hold.
         """
-        trainer = self._compiled("fit")
+        trainer = self.trainer("fit")
         size = _batch_size("fit", "batch_size", batch_size)
         validation_size = size
         if validation_batch_size is not None:
@@ -371,7 +373,7 @@ class Sequential(Weights):
             raise ValueError(f"fit: shuffle must be True, False or 'batch'. Received: shuffle={shuffle!r}.")
         _check_frequency(validation_freq)
         share = fraction("fit", "validation_split", validation_split, below_one=True)
-        machine, data = self._prepare(trainer, x, y, sample_weight, class_weight)
+        machine, data = self.prepare(trainer, x, y, sample_weight, class_weight)
         validation = self._validation(trainer, validation_data)
         if validation is None and share:
             data, validation = _split(data, share)
@@ -403,7 +405,7 @@ class Sequential(Weights):
                 f"Received: {type(validation_data).__name__}."
             )
         x, y, *weight = validation_data
-        return self._prepare(trainer, x, y, weight[0] if weight else None, prefix="validation ")[1]
+        return self.prepare(trainer, x, y, weight[0] if weight else None, prefix="validation ")[1]
 
     def evaluate(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
@@ -419,11 +421,11 @@ class Sequential(Weights):
             callbacks: A callback or a list of them.
             return_dict: Return a dict of name to value instead.
         """
-        trainer = self._compiled("evaluate")
+        trainer = self.trainer("evaluate")
         size = _batch_size("evaluate", "batch_size", batch_size)
         _check_verbose("evaluate", verbose)
         _check_steps("evaluate", steps)
-        machine, data = self._prepare(trainer, x, y, sample_weight)
+        machine, data = self.prepare(trainer, x, y, sample_weight)
         hooks = CallbackList(
             callbacks, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=1, steps=-(-len(data) // size)
         )
@@ -485,14 +487,14 @@ class Sequential(Weights):
         return_dict: bool = False,
     ) -> Any:  # fmt: skip
         """One step on ``x`` and ``y`` as one batch; returns the loss (and metrics) before it, like ``evaluate``."""
-        trainer = self._compiled("train_on_batch")
-        machine, data = self._prepare(trainer, x, y, sample_weight, class_weight)
+        trainer = self.trainer("train_on_batch")
+        machine, data = self.prepare(trainer, x, y, sample_weight, class_weight)
         return _scores(trainer.train_on_batch(machine, data), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss (and metrics) of ``x`` and ``y`` as one batch, like ``evaluate``."""
-        trainer = self._compiled("test_on_batch")
-        machine, data = self._prepare(trainer, x, y, sample_weight)
+        trainer = self.trainer("test_on_batch")
+        machine, data = self.prepare(trainer, x, y, sample_weight)
         return _scores(trainer.test_on_batch(machine, data), return_dict)
 
     def input_gradient(self, x: Any, y: Any, sample_weight: Any = None) -> Array:
@@ -505,8 +507,8 @@ class Sequential(Weights):
             ValueError: where the model is not compiled, or something in it has no gradient.
             DataError: where data does not fit.
         """
-        trainer = self._compiled("input_gradient")
-        machine, data = self._prepare(trainer, x, y, sample_weight)
+        trainer = self.trainer("input_gradient")
+        machine, data = self.prepare(trainer, x, y, sample_weight)
         return trainer.input_gradient(machine, data)
 
     def vjp(self, x: Any, dy: Any) -> Array:

@@ -85,6 +85,7 @@ summary
 data
 training
 models
+gradients
 backend
 utils
 shades

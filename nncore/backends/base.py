@@ -16,11 +16,19 @@ from nncore.program import Program
 Array = np.ndarray[Any, Any]
 
 
+class Vectors(Protocol):
+    """The weights of a model and their gradients: its ``FlatVectors``, or copies of them."""
+
+    parameter: Array
+    frozen: Array
+    gradient: Array
+
+
 @dataclass(eq=False)
 class Memory:
     """The arrays that a run reads and writes."""
 
-    flat: FlatVectors
+    flat: Vectors
     state: Array
     """The optimizer's slots, one after the other."""
     totals: Array
