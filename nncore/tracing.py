@@ -341,9 +341,7 @@ class _lent:
 
     def __init__(self, variables: Sequence[Variable], arrays: Sequence[Array]) -> None:
         self._swaps = [
-            (v, v.value, a)
-            for v, a in zip(variables, arrays, strict=True)
-            if v.value.__array_interface__["data"] != a.__array_interface__["data"]
+            (v, v.value, a) for v, a in zip(variables, arrays, strict=True) if not np.may_share_memory(v.value, a)
         ]
 
     def __enter__(self) -> None:

@@ -95,12 +95,18 @@ class Variable(NDArrayOperatorsMixin):
         return self.value.astype(dtype)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if any(hasattr(type(i), "__array_ufunc__") and not isinstance(i, _KNOWN) for i in inputs):
-            return NotImplemented
-        arrays = tuple(i.value if isinstance(i, Variable) else i for i in inputs)
-        if any(isinstance(out, Variable) for out in kwargs.get("out", ())):
-            raise TypeError(f"{self.path}: NumPy functions must not write into a variable. Use assign().")
-        return getattr(ufunc, method)(*arrays, **kwargs)
+        arrays = []
+        for operand in inputs:
+            if isinstance(operand, Variable):
+                operand = operand.value
+            elif not isinstance(operand, np.ndarray | np.generic) and hasattr(type(operand), "__array_ufunc__"):
+                return NotImplemented  # it decides itself what comes of a formula with variables
+            arrays.append(operand)
+        if kwargs:
+            if any(isinstance(out, Variable) for out in kwargs.get("out", ())):
+                raise TypeError(f"{self.path}: NumPy functions must not write into a variable. Use assign().")
+            return getattr(ufunc, method)(*arrays, **kwargs)
+        return ufunc(*arrays) if method == "__call__" else getattr(ufunc, method)(*arrays)
 
     def __getitem__(self, index: Any) -> Any:
         return self.value[index]
@@ -110,10 +116,6 @@ class Variable(NDArrayOperatorsMixin):
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self.value}>"
-
-
-_KNOWN = (Variable, np.ndarray, np.generic)
-"""What formulas with variables compute at once; other kinds of operand decide themselves what comes of it."""
 
 
 class Weights:
