@@ -123,6 +123,42 @@ def predictions(
     return _written(figure, path)
 
 
+def images(rows: Mapping[str, Array], columns: int = 10, path: str | PathLike[str] | None = None) -> Figure:
+    """Draws rows of images below one another, such as what an autoencoder was given and what it gave back.
+
+    Args:
+        rows: A name for each row, and its images as :func:`predictions` takes them; all rows share one scale of grey.
+        columns: How many images of each row to draw, at most.
+        path: Where to write the picture, in the format its suffix names.
+
+    Raises:
+        ValueError: there are no rows, x are not images, or the rows differ in length.
+        ImportError: matplotlib is missing.
+    """
+    if columns < 1 or not rows:
+        raise ValueError(
+            f"plot.images: there must be a row and a column. Received: {len(rows)} rows and columns={columns}."
+        )
+    lengths = {name: len(x) for name, x in rows.items()}
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+        raise ValueError(f"plot.images: the rows must have as many images, not 0. Received: {lengths}.")
+    drawn = {name: _as_images(np.asarray(x[:columns]), "plot.images") for name, x in rows.items()}
+    low, high = min(x.min() for x in drawn.values()), max(x.max() for x in drawn.values())
+    columns = min(columns, next(iter(lengths.values())))
+    figure = _new_figure(1.1 * columns + 1, 1.2 * len(drawn))
+    for r, (name, pictures) in enumerate(drawn.items()):
+        for i, picture in enumerate(pictures):
+            axes = figure.add_subplot(len(drawn), columns, r * columns + i + 1)
+            axes.imshow(picture, cmap="gray_r", vmin=low, vmax=high, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            for spine in axes.spines.values():
+                spine.set(color=FAINT, linewidth=0.8)
+            if i == 0:
+                axes.set_ylabel(name, fontsize=9, color=INK)
+    return _written(figure, path)
+
+
 def _new_figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
@@ -182,7 +218,7 @@ def _epoch_ticks(epochs: range) -> list[int]:
     return [epochs[0]] + [e for e in epochs if e % step == 0 and e - epochs[0] >= step / 2]
 
 
-def _as_images(x: Array) -> Array:
+def _as_images(x: Array, owner: str = "plot.predictions") -> Array:
     if x.ndim == 2:
         side = math.isqrt(x.shape[1])
         if side * side == x.shape[1]:
@@ -192,7 +228,7 @@ def _as_images(x: Array) -> Array:
     elif x.ndim == 3 or (x.ndim == 4 and x.shape[3] == 3):
         return x
     raise ValueError(
-        "plot.predictions: x must be images (n, h, w), (n, h, w, 1) or (n, h, w, 3), or flattened squares (n, h*h). "
+        f"{owner}: x must be images (n, h, w), (n, h, w, 1) or (n, h, w, 3), or flattened squares (n, h*h). "
         f"Received: shape {x.shape}."
     )
 

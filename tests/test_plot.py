@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,29 @@ def test_curves_that_cannot_be_drawn_are_refused(curves: dict, received: str) ->
 
 
 # Predictions
+
+
+def test_rows_of_images_share_one_grey_scale_and_have_names() -> None:
+    dark, bright = np.zeros((12, 4, 4)), np.full((12, 16), 2.0)
+    figure = plot.images({"given": dark, "drawn": bright}, columns=5)
+    assert len(figure.axes) == 10
+    assert [axes.get_ylabel() for axes in figure.axes] == ["given", "", "", "", "", "drawn", "", "", "", ""]
+    assert {axes.images[0].get_clim() for axes in figure.axes} == {(0.0, 2.0)}
+
+
+@pytest.mark.parametrize(
+    "rows, columns, message",
+    [
+        ({}, 3, "there must be a row and a column"),
+        ({"a": np.zeros((3, 4, 4))}, 0, "there must be a row and a column. Received: 1 rows and columns=0"),
+        ({"a": np.zeros((3, 4, 4)), "b": np.zeros((2, 4, 4))}, 3, "as many images, not 0. Received: {'a': 3, 'b': 2}"),
+        ({"a": np.zeros((0, 4, 4))}, 3, "as many images, not 0. Received: {'a': 0}"),
+        ({"a": np.zeros((3, 5))}, 3, "plot.images: x must be images"),
+    ],
+)
+def test_rows_of_images_that_cannot_be_drawn_are_refused(rows: dict, columns: int, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        plot.images(rows, columns=columns)
 
 
 def texts(figure: Figure) -> list[tuple[str, str]]:
