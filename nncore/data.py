@@ -37,6 +37,11 @@ class Data:
             None if self.sample_weight is None else self.sample_weight[cut],
         )
 
+    def arrays(self) -> dict[str, Array]:
+        """The arrays under the names that programs give them."""
+        named = {"x_rows": self.x, "y_rows": self.y, "sample_weight_rows": self.sample_weight}
+        return {name: flat_rows(array) for name, array in named.items() if array is not None}
+
 
 def as_array(name: str, value: Any) -> Array:
     """``value`` as an array that kernels read where it lies, converted only where they cannot.

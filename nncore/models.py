@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore import backends, losses, metrics, optimizers
+from nncore import backends, loops, losses, metrics, optimizers, random
 from nncore.arguments import count, fraction, is_integer, positive_int
 from nncore.callbacks import CallbackList, History
 from nncore.compiler import lower_predict
@@ -18,6 +18,7 @@ from nncore.layers.core import InputLayer
 from nncore.metrics import check as check_metric
 from nncore.names import auto_name
 from nncore.program import Program, Shape
+from nncore.sources import Batch, Source, hands_over_batches
 from nncore.summary import LayerRow, summary
 from nncore.training import PREDICT_BATCH, Machine, Trainer
 from nncore.variables import Variable, Weights
@@ -39,12 +40,14 @@ class Sequential(Weights):
     Attributes:
         history: The ``History`` of the last ``fit``, also of one that was interrupted.
         stop_training: Set it to ``True`` in a callback to end ``fit``.
+        stop_evaluating, stop_predicting: Set one to ``True`` in a hook of single batches to end ``evaluate`` or
+            ``predict`` with the batches done so far.
     """
 
     def __init__(self, layers: Sequence[Layer] | None = None, trainable: bool = True, name: str | None = None) -> None:
         self.name = auto_name("Sequential") if name is None else name
         self.history: History | None = None
-        self.stop_training = False
+        self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self._layers: list[Layer] = []
         self._input: InputLayer | None = None
         self._trainable = bool(trainable)
@@ -327,6 +330,36 @@ class Sequential(Weights):
         self._check_softmax(trainer.loss)
         return machine, trainer.prepare(machine, x, y, sample_weight, class_weight, prefix)
 
+    def _feed(
+        self, trainer: Trainer, mode: str, x: Any, y: Any, sample_weight: Any, batch_size: int | None,
+        steps: int | None, class_weight: Any = None, prefix: str = "",
+    ) -> loops.Feed:  # fmt: skip
+        """Data of any kind under the training or evaluation program."""
+        if hands_over_batches(x):
+            return self._batch_feed(trainer, mode, x, y, sample_weight, steps, class_weight, prefix)
+        machine, data = self.prepare(trainer, x, y, sample_weight, class_weight, prefix)
+        return loops.ArrayFeed(trainer, machine, mode, data, _rows(batch_size, len(data), steps), steps)
+
+    def _batch_feed(
+        self, trainer: Trainer, mode: str, x: Any, y: Any, sample_weight: Any, steps: int | None, class_weight: Any,
+        prefix: str,
+    ) -> loops.BatchFeed:  # fmt: skip
+        for name, value in (("y", y), ("sample_weight", sample_weight)):
+            if value is not None:
+                raise DataError(
+                    f"{prefix}{name} must be None where x hands over batches: they are (x, y) or "
+                    f"(x, y, sample_weight). Received: {prefix}{name} of type {type(value).__name__}."
+                )
+        source = _source(x, steps)
+        first = source.peek()
+        machine = self._ready(None if first is None else as_array(f"{prefix}x", first[0]))
+        self._check_softmax(trainer.loss)
+
+        def prepare(batch: Batch, i: int) -> Data:
+            return trainer.prepare(machine, *batch, class_weight, f"{prefix}batch {i} ")
+
+        return loops.BatchFeed(trainer, machine, mode, source, prepare, steps)
+
     def fit(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, verbose: Any = "auto",
         callbacks: Any = None, validation_split: float = 0.0, validation_data: Any = None, shuffle: Any = True,
@@ -337,19 +370,26 @@ class Sequential(Weights):
         """Train for ``epochs - initial_epoch`` epochs.
 
         Args:
-            x: Samples, one a row: any array of numbers, or nested lists.
-            y: Targets, one a row.
-            batch_size: Rows in a step, by default 32. The last batch of an epoch may be smaller.
+            x: Samples, one a row: any array of numbers (of NumPy, pandas, PyTorch, …) or nested lists. Or what hands
+                over batches ``(x, y)`` or ``(x, y, sample_weight)``: a ``utils.PyDataset``, a generator or another
+                iterator, or an iterable, which is gone through anew each epoch. Such batches may differ in size.
+            y: Targets, one a row; ``None`` where ``x`` hands over batches.
+            batch_size: Rows in a step of arrays, by default 32, or with ``steps_per_epoch`` as many as make so many
+                steps. The last batch may be smaller.
             epochs: Number of the last epoch.
             verbose: 0 silent, 1 (or ``"auto"``) a progress bar, 2 a line an epoch.
             callbacks: A callback or a list of them.
-            validation_split: Share in [0, 1) of the rows, the last ones, that are kept for validation.
-            validation_data: ``(x, y)`` or ``(x, y, sample_weight)``; takes the place of ``validation_split``.
-            shuffle: ``True``: a new order of all rows each epoch; ``"batch"``: within each batch; ``False``.
+            validation_split: Share in [0, 1) of the rows, the last ones, that are kept for validation; for arrays only.
+            validation_data: ``(x, y)`` or ``(x, y, sample_weight)``, or what hands over batches; takes the place of
+                ``validation_split``.
+            shuffle: ``True``: a new order of all rows each epoch (of the batches of a ``PyDataset``); ``"batch"``:
+                within each batch; ``False``. Iterators and iterables come as they are.
             class_weight: Dict of class to weight of its rows; other classes weigh 1.
             sample_weight: One weight a row; the loss is the sum of weighted losses divided by the number of rows.
             initial_epoch: Number of the first epoch, from 0.
-            steps_per_epoch, validation_steps: Must be ``None``: an epoch is all rows once.
+            steps_per_epoch: Batches in an epoch; by default all there are. With fewer, the next epoch goes on where
+                this one ended. Where there is less data, a warning says so, and an iterator ends training.
+            validation_steps: Batches of a validation, by default all there are; each begins anew, but for iterators.
             validation_batch_size: By default ``batch_size``.
             validation_freq: Validate every so many epochs, or after those a list names (from 1).
 
@@ -357,27 +397,44 @@ class Sequential(Weights):
             The ``History``; also ``model.history``, which an interrupted ``fit`` leaves behind.
 
         Raises:
-            DataError: (a ``ValueError``) where data does not fit; nothing has changed then.
+            DataError: (a ``ValueError``) where data does not fit; nothing has changed then, unless a later batch of
+                what hands over batches does not.
             ValueError: for other arguments that do not hold.
         """
         trainer = self.trainer("fit")
-        size = _batch_size("fit", "batch_size", batch_size)
-        validation_size = size
-        if validation_batch_size is not None:
-            validation_size = _batch_size("fit", "validation_batch_size", validation_batch_size)
+        size = _optional("fit", "batch_size", batch_size)
+        validation_size = _optional("fit", "validation_batch_size", validation_batch_size) or size
         first, last = count("fit", "initial_epoch", initial_epoch), count("fit", "epochs", epochs)
         _check_verbose("fit", verbose)
-        if steps_per_epoch is not None or validation_steps is not None:
-            raise ValueError("fit: steps_per_epoch and validation_steps must be None: an epoch is all rows once.")
+        steps = _optional("fit", "steps_per_epoch", steps_per_epoch)
+        validation_steps = _optional("fit", "validation_steps", validation_steps)
         if not isinstance(shuffle, bool | np.bool_) and not (isinstance(shuffle, str) and shuffle == "batch"):
             raise ValueError(f"fit: shuffle must be True, False or 'batch'. Received: shuffle={shuffle!r}.")
         _check_frequency(validation_freq)
         share = fraction("fit", "validation_split", validation_split, below_one=True)
-        machine, data = self.prepare(trainer, x, y, sample_weight, class_weight)
-        validation = self._validation(trainer, validation_data)
-        if validation is None and share:
-            data, validation = _split(data, share)
-        steps = -(-len(data) // min(size, len(data)))
+        held_back = None
+        feed: loops.Feed
+        if hands_over_batches(x):
+            if share and validation_data is None:
+                raise ValueError(
+                    "fit: validation_split must be 0 where x hands over batches: give validation_data. "
+                    f"Received: validation_split={validation_split!r}."
+                )
+            feed = self._batch_feed(trainer, "train", x, y, sample_weight, steps, class_weight, "")
+        else:
+            machine, data = self.prepare(trainer, x, y, sample_weight, class_weight)
+            if validation_data is None and share:
+                data, held_back = _split(data, share)
+            feed = loops.ArrayFeed(trainer, machine, "train", data, _rows(size, len(data), steps), steps)
+        validation: loops.Feed | None = None
+        if held_back is not None:
+            rows = _rows(validation_size, len(held_back), validation_steps)
+            validation = loops.ArrayFeed(trainer, machine, "evaluate", held_back, rows, validation_steps)
+        elif validation_data is not None:
+            given = _validation(validation_data)
+            validation = self._feed(
+                trainer, "evaluate", *given, validation_size, validation_steps, prefix="validation "
+            )
         hooks = CallbackList(
             callbacks,
             add_history=True,
@@ -385,27 +442,16 @@ class Sequential(Weights):
             model=self,
             verbose=verbose,
             epochs=last,
-            steps=steps,
+            steps=feed.steps,
         )
-        self.stop_training = False
-        trainer.fit(
-            machine, data, validation, hooks, batch=size, validation_batch=validation_size, epochs=last,
-            initial_epoch=first, shuffle=shuffle, validation_freq=validation_freq,
-            stopped=lambda: self.stop_training,
+        self.stop_training = self.stop_evaluating = False
+        feed.seed(random.draw_seed(), shuffle)
+        loops.fit(
+            trainer, feed, validation, hooks, epochs=last, initial_epoch=first, validation_freq=validation_freq,
+            stopped=lambda: self.stop_training, stopped_evaluating=lambda: self.stop_evaluating,
         )  # fmt: skip
         assert self.history is not None
         return self.history
-
-    def _validation(self, trainer: Trainer, validation_data: Any) -> Data | None:
-        if validation_data is None:
-            return None
-        if not isinstance(validation_data, list | tuple) or len(validation_data) not in (2, 3):
-            raise ValueError(
-                "fit: validation_data must be (x, y) or (x, y, sample_weight). "
-                f"Received: {type(validation_data).__name__}."
-            )
-        x, y, *weight = validation_data
-        return self.prepare(trainer, x, y, weight[0] if weight else None, prefix="validation ")[1]
 
     def evaluate(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
@@ -415,21 +461,22 @@ class Sequential(Weights):
 
         Args:
             x, y, sample_weight: As in ``fit``.
-            batch_size: Rows at a time, by default 32.
+            batch_size: Rows at a time of arrays, by default 32, or with ``steps`` as many as make so many steps.
             verbose: 0 silent, 1 (or ``"auto"``) a progress bar, 2 a line.
-            steps: Must be ``None``.
+            steps: Batches to take, by default all there are.
             callbacks: A callback or a list of them.
             return_dict: Return a dict of name to value instead.
         """
         trainer = self.trainer("evaluate")
-        size = _batch_size("evaluate", "batch_size", batch_size)
+        size = _optional("evaluate", "batch_size", batch_size)
         _check_verbose("evaluate", verbose)
-        _check_steps("evaluate", steps)
-        machine, data = self.prepare(trainer, x, y, sample_weight)
+        steps = _optional("evaluate", "steps", steps)
+        feed = self._feed(trainer, "evaluate", x, y, sample_weight, size, steps)
         hooks = CallbackList(
-            callbacks, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=1, steps=-(-len(data) // size)
+            callbacks, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=1, steps=feed.steps
         )
-        return _scores(trainer.evaluate(machine, data, size, hooks), return_dict)
+        self.stop_evaluating = False
+        return _scores(loops.evaluate(feed, hooks, lambda: self.stop_evaluating), return_dict)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None,
@@ -438,16 +485,18 @@ class Sequential(Weights):
         """Predictions, one row a sample. Many threads may call it on one model at once.
 
         Args:
-            x: Samples; float32 arrays in C order are read where they lie.
+            x: Samples, as in ``fit``; float32 arrays in C order are read where they lie. Of batches ``(x, y)`` only
+                ``x`` is used.
             batch_size: Rows at a time, by default 32. It does not change a bit of the result.
             verbose: 0 silent, 1 (or ``"auto"``) a progress bar, 2 a line.
-            steps: Must be ``None``.
+            steps: Batches to take, by default all there are.
             callbacks: A callback or a list of them.
-            out: A float32 array in C order for the result; by default a new one.
+            out: A float32 array in C order for the result, where all rows of an array are predicted; by default a new
+                one.
         """
         machine = self._machine
         if (
-            verbose == 0 and machine is not None and batch_size is None and callbacks is None
+            verbose == 0 and machine is not None and batch_size is None and callbacks is None and steps is None
             and machine.short_on is backends.in_force
         ):  # fmt: skip
             # Asked here, not by calls: for one sample, a function of Python takes as long as a layer.
@@ -456,19 +505,43 @@ class Sequential(Weights):
             result: Array | None = machine.short(x, out)
             if result is not None:
                 return result
-        size = _batch_size("predict", "batch_size", batch_size)
+        size = _optional("predict", "batch_size", batch_size)
         _check_verbose("predict", verbose)
-        _check_steps("predict", steps)
+        steps = _optional("predict", "steps", steps)
+        if hands_over_batches(x):
+            return self._predict_batches(x, steps, verbose, callbacks, out)
         samples = as_array("x", x)
         machine = self._ready(samples)
         samples = fit_samples("x", samples, machine.x_shape)
         _check_out(out, (len(samples), *machine.output_shape[1:]))
-        if not verbose and callbacks is None:
-            return machine.predict(samples, size if batch_size else PREDICT_BATCH, out=out)
-        hooks = CallbackList(
-            callbacks, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=1, steps=-(-len(samples) // size)
-        )
-        return machine.predict(samples, size, hooks, out)
+        if not verbose and callbacks is None and steps is None:
+            return machine.predict(samples, size or PREDICT_BATCH, out=out)
+        size = _rows(size, len(samples), steps)
+        there = -(-len(samples) // size)
+        if steps is not None and steps > there:
+            loops.warn_of_too_little("the array has", there, steps)
+        if steps is not None and steps < there and out is not None:
+            raise ValueError(f"predict: out must be None where steps leaves rows out. Received: steps={steps}.")
+        there = min(there, steps or there)
+        hooks = CallbackList(callbacks, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=1, steps=there)
+        self.stop_predicting = False
+        return loops.predict(machine, samples, size, there, hooks, out, lambda: self.stop_predicting)
+
+    def _predict_batches(self, x: Any, steps: int | None, verbose: Any, callbacks: Any, out: Any) -> Array:
+        if out is not None:
+            raise ValueError("predict: out must be None where x hands over batches: their rows are not known.")
+        source = _source(x, steps)
+        first = source.peek()
+        machine = self._ready(None if first is None else as_array("x", first[0]))
+
+        def prepare(batch: Batch, i: int) -> Array:
+            name = f"batch {i} x"
+            return fit_samples(name, as_array(name, batch[0]), machine.x_shape)
+
+        length = steps or source.length
+        hooks = CallbackList(callbacks, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=1, steps=length)
+        self.stop_predicting = False
+        return loops.predict_batches(machine, source, prepare, steps, hooks, lambda: self.stop_predicting)
 
     def predict_on_batch(self, x: Any) -> Array:
         """Predictions for all of ``x`` at once, silently."""
@@ -593,18 +666,39 @@ def _scores(logs: dict[str, float], return_dict: bool) -> Any:
     return values[0] if len(values) == 1 else values
 
 
-def _batch_size(method: str, argument: str, value: Any) -> int:
-    return 32 if value is None else positive_int(method, argument, value)
+def _optional(method: str, argument: str, value: Any) -> int | None:
+    """A positive integer, or ``None`` where none was given."""
+    return None if value is None else positive_int(method, argument, value)
+
+
+def _rows(batch_size: int | None, rows: int, steps: int | None) -> int:
+    """Rows in a batch of arrays: as given, or what makes so many steps, or 32."""
+    return batch_size or (-(-rows // steps) if steps else 32)
+
+
+def _source(x: Any, steps: int | None) -> Source:
+    source = Source(x)
+    if source.length is None and source.renews and hasattr(x, "__getitem__") and steps is None:
+        raise ValueError(f"Say how many steps: {type(x).__name__} has no end of batches (num_batches is None).")
+    return source
+
+
+def _validation(given: Any) -> tuple[Any, Any, Any]:
+    """x, y and sample_weight of validation data."""
+    if hands_over_batches(given):
+        return given, None, None
+    if not isinstance(given, list | tuple) or len(given) not in (2, 3):
+        raise ValueError(
+            "fit: validation_data must be (x, y) or (x, y, sample_weight), or hand over batches of them. "
+            f"Received: {type(given).__name__}."
+        )
+    x, y, weight = (*given, None)[:3]
+    return x, y, weight
 
 
 def _check_verbose(method: str, verbose: Any) -> None:
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(f"{method}: verbose must be 0, 1, 2 or 'auto'. Received: verbose={verbose!r}.")
-
-
-def _check_steps(method: str, steps: Any) -> None:
-    if steps is not None:
-        raise ValueError(f"{method}: steps must be None: all rows are used. Received: steps={steps!r}.")
 
 
 def _check_frequency(value: Any) -> None:

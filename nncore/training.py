@@ -1,17 +1,14 @@
-"""Running models: programs and their executables on the backend in force, and the epoch loop over them."""
+"""Running models: programs and their executables on the backend in force, and what ``compile`` chose."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from nncore import backends, metrics, random
 from nncore.backends import Epoch, Executable, Memory
-from nncore.callbacks import CallbackList, History
 from nncore.compiler import (
     UPDATE_ROWS,
     FlatVectors,
@@ -37,7 +34,6 @@ from nncore.errors import DataError
 from nncore.layers.base import Layer, elements
 from nncore.losses import BinaryCrossentropy, Loss
 from nncore.metrics import Metric
-from nncore.ops import Shuffle
 from nncore.optimizers import Optimizer
 from nncore.program import Program, Shape
 
@@ -98,10 +94,14 @@ class Machine:
         self.flat.adopt()
         return self._executables[where]
 
-    def predict(
-        self, x: Array, batch: int, callbacks: CallbackList | None = None, out: Array | None = None
-    ) -> Array:  # fmt: skip
+    def predict(self, x: Array, batch: int, out: Array | None = None) -> Array:
         """Predictions for samples whose shape fits, in ``out`` or a new float32 array."""
+        executable, memory = self.prediction(x, batch, out)
+        executable.run(memory, one_pass(executable.program, len(x)), 0, -(-len(x) // batch))
+        return memory.arrays["predictions"]
+
+    def prediction(self, x: Array, batch: int, out: Array | None = None) -> tuple[Executable, Memory]:
+        """What predicts ``x`` in batches of ``batch`` rows, into the array ``"predictions"`` of the memory."""
         direct = x.dtype == np.float32 and x.flags.c_contiguous
         executable = self.executable(
             ("predict", direct), lambda: lower_predict(self.layers, self.x_shape, direct), batch
@@ -112,16 +112,7 @@ class Machine:
         if out is None:
             out = np.empty((len(x), *(n for n in self.output_shape[1:] if n is not None)), np.float32)
         arrays = {"x": x} if direct else {"x_rows": flat_rows(x)}
-        memory = Memory(self.flat, np.empty(0, np.float32), np.empty(0), {**arrays, "predictions": out})
-        steps = -(-len(x) // batch)
-        epoch = _one_pass(executable.program, len(x))
-        if callbacks is None:
-            executable.run(memory, epoch, 0, steps)
-            return out
-        memory.workspace = executable.workspace()
-        with _line_ended(callbacks):
-            self._predict_with(callbacks, executable, memory, epoch, steps, out)
-        return out
+        return executable, Memory(self.flat, np.empty(0, np.float32), np.empty(0), {**arrays, "predictions": out})
 
     def vjp(self, x: Array, dy: Array) -> Array:
         """The gradient in x of the sum of all predictions' products with ``dy``."""
@@ -134,28 +125,12 @@ class Machine:
         dx = np.empty(x.shape, np.float32)
         arrays = {name: flat_rows(array) for name, array in sources.items()}
         memory = Memory(self.flat, np.empty(0, np.float32), np.empty(0), {**arrays, "dx": dx})
-        executable.run(memory, _one_pass(executable.program, len(x)), 0, -(-len(x) // executable.plan.batch))
+        executable.run(memory, one_pass(executable.program, len(x)), 0, -(-len(x) // executable.plan.batch))
         return dx
-
-    def _predict_with(
-        self, callbacks: CallbackList, executable: Executable, memory: Memory, epoch: Epoch, steps: int, out: Array
-    ) -> None:
-        callbacks.on_predict_begin()
-        if callbacks.has_predict_batch_hooks:
-            batch = executable.plan.batch
-            for i in range(steps):
-                callbacks.on_predict_batch_begin(i)
-                executable.run(memory, epoch, i, i + 1)
-                callbacks.on_predict_batch_end(i, {"outputs": out[i * batch : (i + 1) * batch]})
-                callbacks.progress(i + 1)
-        else:
-            executable.run(memory, epoch, 0, steps, callbacks.progress)
-            callbacks.progress(steps)
-        callbacks.on_predict_end()
 
 
 class Trainer:
-    """What ``compile`` chose, and training and evaluation with it.
+    """What ``compile`` chose: it checks data, keeps the programs to train and evaluate, and reads the scores.
 
     Args:
         loss: The loss.
@@ -304,7 +279,7 @@ class Trainer:
 
         return (mode, y_shape, weighted, self), lower, resolved
 
-    def _executable(self, machine: Machine, mode: str, data: Data, batch: int) -> tuple[Executable, list[Metric]]:
+    def executable(self, machine: Machine, mode: str, data: Data, batch: int) -> tuple[Executable, list[Metric]]:
         """The program for ``data``, loaded for batches of ``batch`` rows, and its metrics."""
         assert data.y is not None
         y_shape: Shape = (None, *data.y.shape[1:])
@@ -312,16 +287,12 @@ class Trainer:
         self.resolved = resolved
         return machine.executable(key, lower, batch), resolved
 
-    def _memory(self, machine: Machine, data: Data) -> Memory:
-        arrays = {"x_rows": flat_rows(data.x)}
-        if data.y is not None:
-            arrays["y_rows"] = flat_rows(data.y)
-        if data.sample_weight is not None:
-            arrays["sample_weight_rows"] = flat_rows(data.sample_weight)
+    def memory(self, machine: Machine, data: Data) -> Memory:
+        """The weights, the optimizer's state, totals of zero, and the arrays of ``data``."""
         state = self.optimizer.ensure_state(machine.flat.parameter.size)
-        return Memory(machine.flat, state, np.zeros(1 + len(self.metrics)), arrays)
+        return Memory(machine.flat, state, np.zeros(1 + len(self.metrics)), data.arrays())
 
-    def _logs(self, machine: Machine, memory: Memory, resolved: Sequence[Metric], rows: int) -> Logs:
+    def logs(self, machine: Machine, memory: Memory, resolved: Sequence[Metric], rows: int) -> Logs:
         """Loss and metrics as means over the first ``rows`` rows, in the order of ``compile``."""
         values = max(1, rows * elements(machine.output_shape[:-1]))
         logs = {n: total / values for n, total in zip(self.names(resolved), memory.totals.tolist(), strict=True)}
@@ -329,98 +300,7 @@ class Trainer:
             logs[name] = metric.finish(logs[name])
         return logs
 
-    # Loops.
-
-    def fit(
-        self, machine: Machine, data: Data, validation: Data | None, callbacks: CallbackList, *, batch: int,
-        validation_batch: int, epochs: int, initial_epoch: int, shuffle: Any, validation_freq: Any,
-        stopped: Callable[[], bool],
-    ) -> None:  # fmt: skip
-        """The epoch loop. ``stopped`` says whether a callback wants to end it."""
-        executable, resolved = self._executable(machine, "train", data, min(batch, len(data)))
-        if validation is not None:
-            self._executable(machine, "evaluate", validation, min(validation_batch, len(validation)))
-        memory = self._memory(machine, data)
-        memory.workspace = executable.workspace()
-        seed = random.draw_seed()
-        generator = np.random.Generator(np.random.PCG64(seed))
-        logs: Logs = {}
-        with _line_ended(callbacks):
-            callbacks.on_train_begin()
-            for number in range(initial_epoch, epochs):
-                callbacks.on_epoch_begin(number)
-                order = _order(generator, len(data), shuffle, executable.plan.batch)
-                epoch = Epoch(len(data), order, seed=seed)
-                logs = self._run_epoch(machine, executable, memory, epoch, resolved, callbacks, stopped)
-                if validation is not None and _due(number, validation_freq):
-                    scores = self._evaluate(machine, validation, validation_batch, callbacks)
-                    logs |= {f"val_{name}": value for name, value in scores.items()}
-                callbacks.on_epoch_end(number, logs)
-                if stopped():
-                    break
-            callbacks.on_train_end(logs)
-
-    def _run_epoch(
-        self, machine: Machine, executable: Executable, memory: Memory, epoch: Epoch, resolved: Sequence[Metric],
-        callbacks: CallbackList, stopped: Callable[[], bool],
-    ) -> Logs:  # fmt: skip
-        """Train on every batch once; the optimizer's step count is right even when the run is broken off."""
-        batch = executable.plan.batch
-        steps = -(-epoch.count // batch)
-        first_step = self.optimizer.iterations
-        memory.totals[...] = 0
-        memory.done[0] = 0
-
-        def logs(done: int) -> Logs:
-            return self._logs(machine, memory, resolved, min(done * batch, epoch.count))
-
-        try:
-            if callbacks.has_train_batch_hooks:
-                for i in range(steps):
-                    callbacks.on_train_batch_begin(i)
-                    rates = self.optimizer.rates(first_step + i, 1)
-                    executable.run(memory, replace(epoch, step=first_step, rates=rates), i, i + 1)
-                    self.optimizer.iterations = first_step + i + 1
-                    callbacks.on_train_batch_end(i, logs(i + 1))
-                    callbacks.progress(i + 1, logs(i + 1))
-                    if stopped():
-                        return logs(i + 1)
-            else:
-                full = replace(epoch, step=first_step, rates=self.optimizer.rates(first_step, steps))
-                executable.run(memory, full, 0, steps, lambda done: callbacks.progress(done, logs(done)))
-                callbacks.progress(steps, logs(steps))
-        finally:
-            self.optimizer.iterations = first_step + int(memory.done[0])
-        return logs(steps)
-
-    def evaluate(self, machine: Machine, data: Data, batch: int, callbacks: CallbackList) -> Logs:
-        """Loss and metrics of the data, in the order of ``compile``."""
-        with _line_ended(callbacks):
-            return self._evaluate(machine, data, batch, callbacks)
-
-    def _evaluate(self, machine: Machine, data: Data, batch: int, callbacks: CallbackList) -> Logs:
-        executable, resolved = self._executable(machine, "evaluate", data, min(batch, len(data)))
-        memory = self._memory(machine, data)
-        memory.workspace = executable.workspace()
-        epoch = _one_pass(executable.program, len(data))
-        size = executable.plan.batch
-        steps = -(-len(data) // size)
-
-        def logs(done: int) -> Logs:
-            return self._logs(machine, memory, resolved, min(done * size, len(data)))
-
-        callbacks.on_test_begin()
-        if callbacks.has_test_batch_hooks:
-            for i in range(steps):
-                callbacks.on_test_batch_begin(i)
-                executable.run(memory, epoch, i, i + 1)
-                callbacks.on_test_batch_end(i, logs(i + 1))
-                callbacks.progress(i + 1, logs(i + 1))
-        else:
-            executable.run(memory, epoch, 0, steps, lambda done: callbacks.progress(done, logs(done)))
-            callbacks.progress(steps, logs(steps))
-        callbacks.on_test_end(logs(steps))
-        return logs(steps)
+    # Single batches.
 
     def input_gradient(self, machine: Machine, data: Data) -> Array:
         """The gradient in x of each sample's loss, times its weight."""
@@ -433,55 +313,28 @@ class Trainer:
 
     def train_on_batch(self, machine: Machine, data: Data) -> Logs:
         """One step on all of ``data``; loss and metrics before it."""
-        executable, resolved = self._executable(machine, "train", data, len(data))
-        memory = self._memory(machine, data)
+        executable, resolved = self.executable(machine, "train", data, len(data))
+        memory = self.memory(machine, data)
         step = self.optimizer.iterations
         epoch = Epoch(len(data), step=step, seed=self._seed, rates=self.optimizer.rates(step, 1))
         try:
             executable.run(memory, epoch, 0, 1)
         finally:
             self.optimizer.iterations = step + int(memory.done[0])
-        return self._logs(machine, memory, resolved, len(data))
+        return self.logs(machine, memory, resolved, len(data))
 
     def test_on_batch(self, machine: Machine, data: Data) -> Logs:
         """Loss and metrics of ``data`` as one batch."""
-        executable, resolved = self._executable(machine, "evaluate", data, len(data))
-        memory = self._memory(machine, data)
-        executable.run(memory, _one_pass(executable.program, len(data)), 0, 1)
-        return self._logs(machine, memory, resolved, len(data))
+        executable, resolved = self.executable(machine, "evaluate", data, len(data))
+        memory = self.memory(machine, data)
+        executable.run(memory, one_pass(executable.program, len(data)), 0, 1)
+        return self.logs(machine, memory, resolved, len(data))
 
 
-def _one_pass(program: Program, count: int) -> Epoch:
+def one_pass(program: Program, count: int) -> Epoch:
     """All rows as they lie; what is random outside training, as a layer may wish, is drawn anew each time."""
     return Epoch(count, seed=random.draw_seed() if program.draws else 0)
 
 
 def _no_short(x: Any, out: Any) -> None:
     """The predictor of a backend that has no shorter way than a run."""
-
-
-@contextmanager
-def _line_ended(callbacks: CallbackList) -> Iterator[None]:
-    """Whatever ends the loop inside before its time, an error or Ctrl-C, finds the cursor at the start of a line."""
-    try:
-        yield
-    except BaseException:
-        callbacks.break_off()
-        raise
-
-
-def _order(generator: np.random.Generator, count: int, shuffle: Any, batch: int) -> Shuffle | None:
-    """The row order of an epoch: all rows permuted, each batch's rows, or ``None`` for the order they have."""
-    if not shuffle:
-        return None
-    return Shuffle(int(generator.integers(2**64, dtype=np.uint64)), batch if shuffle == "batch" else count)
-
-
-def _due(epoch: int, frequency: Any) -> bool:
-    """Whether to validate after this epoch: every ``frequency``-th, or those a list names, counted from 1."""
-    if isinstance(frequency, int | np.integer):
-        return (epoch + 1) % int(frequency) == 0
-    return epoch + 1 in frequency
-
-
-__all__ = ["History", "Machine", "Trainer"]

@@ -11,8 +11,11 @@ from nncore import random as seeds
 from nncore.arguments import count, is_integer, is_number, positive_int
 from nncore.errors import unknown_name
 from nncore.progress import Progbar
+from nncore.sources import PyDataset, Sequence
 
-__all__ = ["Progbar", "normalize", "pad_sequences", "set_random_seed", "to_categorical"]
+__all__ = [
+    "Progbar", "PyDataset", "Sequence", "normalize", "pad_sequences", "set_random_seed", "to_categorical",
+]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 

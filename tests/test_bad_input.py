@@ -132,7 +132,7 @@ DATA: dict[str, tuple[Any, Any, tuple[str, ...]]] = {
     "dates": (np.zeros((12, 4), "M8[s]"), Y, ("x must hold real numbers", "datetime64")),
     "rows of several lengths": ([[1, 2, 3, 4], [1, 2, 3]], Y[:2], ("x must", "rows of one length")),
     "a dict": ({"a": X}, Y, ("x must be an array with one row a sample", "{'a':")),
-    "a generator": ((row for row in X), Y, ("x must be an array with one row a sample", "<generator")),
+    "a function": (len, Y, ("x must be an array with one row a sample", "<built-in function len>")),
     "text as y": (X, ["cat"] * 12, ("y must hold real numbers", "dtype <U3")),
 }
 
@@ -354,9 +354,14 @@ ARGUMENTS: dict[str, tuple[Use, type[Exception], tuple[str, ...]]] = {
         ("validation_freq must be a positive integer",),
     ),
     "fit steps_per_epoch": (
-        lambda m: m.fit(X, Y, steps_per_epoch=3, verbose=0),
+        lambda m: m.fit(X, Y, steps_per_epoch=0, verbose=0),
         ValueError,
-        ("steps_per_epoch", "None"),
+        ("fit: steps_per_epoch must be a positive integer", "=0"),
+    ),
+    "fit validation_steps": (
+        lambda m: m.fit(X, Y, validation_data=(X, Y), validation_steps=1.5, verbose=0),
+        ValueError,
+        ("fit: validation_steps must be a positive integer", "=1.5"),
     ),
     "fit validation_data": (
         lambda m: m.fit(X, Y, validation_data=X, verbose=0),
@@ -434,9 +439,9 @@ ARGUMENTS: dict[str, tuple[Use, type[Exception], tuple[str, ...]]] = {
         ("evaluate: batch_size must be a positive",),
     ),
     "evaluate steps": (
-        lambda m: m.evaluate(X, Y, steps=2, verbose=0),
+        lambda m: m.evaluate(X, Y, steps=-2, verbose=0),
         ValueError,
-        ("evaluate: steps must be None", "=2"),
+        ("evaluate: steps must be a positive integer", "=-2"),
     ),
     "evaluate verbose": (lambda m: m.evaluate(X, Y, verbose="loud"), ValueError, ("verbose must be", "'loud'")),
     "predict batch_size": (
@@ -444,7 +449,16 @@ ARGUMENTS: dict[str, tuple[Use, type[Exception], tuple[str, ...]]] = {
         ValueError,
         ("predict: batch_size must be a positive", "=1.5"),
     ),
-    "predict steps": (lambda m: m.predict(X, steps=2, verbose=0), ValueError, ("predict: steps must be None",)),
+    "predict steps": (
+        lambda m: m.predict(X, steps="2", verbose=0),
+        ValueError,
+        ("predict: steps must be a positive integer", "='2'"),
+    ),
+    "predict steps with out": (
+        lambda m: m.predict(X, 4, steps=2, out=np.empty((12, 3), "f"), verbose=0),
+        ValueError,
+        ("predict: out must be None where steps leaves rows out", "steps=2"),
+    ),
     "predict out of another shape": (
         lambda m: m.predict(X, out=np.empty((12, 2), "f"), verbose=0),
         ValueError,

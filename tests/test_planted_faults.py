@@ -28,7 +28,7 @@ import test_models
 import test_training
 from planted import Patch
 
-from nncore import _native, backends, callbacks, data, losses, metrics, models, ops, random, training
+from nncore import _native, backends, callbacks, data, loops, losses, metrics, models, ops, random, training
 from nncore.backends.native import NativeExecutable
 from nncore.backends.numpy import NumpyExecutable
 from nncore.compiler import FlatVectors
@@ -305,21 +305,21 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         lambda: test_training.test_validation_split_sizes(0.5, 21),
     ),
     "no shuffling": (
-        training._order,
+        loops._order,
         "return Shuffle(",
         "return None and Shuffle(",
         lambda: test_training.test_shuffle("numpy"),
     ),
     "the totals of all epochs": (
-        training.Trainer._run_epoch,
-        "memory.totals[...] = 0",
+        loops.ArrayFeed.begin,
+        "self.memory.totals[...] = 0",
         "pass",
         lambda: test_training.test_fit_by_hand(8, "native"),
     ),
     "steps are not counted": (
-        training.Trainer._run_epoch,
-        "first_step + int(memory.done[0])",
-        "first_step",
+        loops._train,
+        "first + feed.done",
+        "first",
         lambda: test_training.test_fit_by_hand(8, "native"),
     ),
     "classes that are not named weigh nothing": (

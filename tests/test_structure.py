@@ -83,7 +83,9 @@ progress
 callbacks
 summary
 data
+sources
 training
+loops
 models
 gradients
 backend
