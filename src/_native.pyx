@@ -21,9 +21,9 @@ cdef extern from "nncore.h" nogil:
         NN_ATTRIBUTES
         NN_SCRATCH
     ctypedef struct nn_instr:
-        void *operand[8]
+        void *operand[10]
         int64_t dim[4]
-        double attribute[4]
+        double attribute[6]
         char *scratch
     ctypedef struct nn_step:
         const int64_t *rows

@@ -8,9 +8,9 @@
 typedef float real; /* the float type of the kernels; the file compiles for double as well */
 
 enum {
-    NN_OPERANDS = 8,
+    NN_OPERANDS = 10,
     NN_DIMS = 4,
-    NN_ATTRIBUTES = 4,
+    NN_ATTRIBUTES = 6,
     NN_SCRATCH = 512 * 1024 /* bytes of scratch for each part, one after the other at instr->scratch, 64-byte aligned */
 };
 

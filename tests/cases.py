@@ -65,6 +65,14 @@ STEPS = [
     ]
 ]
 
+MATRICES = [
+    {"l": leading, "a": rows, "b": columns}
+    for leading, rows, columns in [
+        *((1, rows, columns) for rows, columns in [(1, 1), (1, 5), (5, 1), (7, 10), (16, 16), (17, 33), (100, 3)]),
+        (2, 3, 17), (9, 5, 4), (3, 17, 31),
+    ]
+]  # fmt: skip
+
 
 def with_special(make: Maker) -> Maker:
     """The maker with every fourth element, at random, replaced by one of SPECIAL."""
@@ -157,6 +165,21 @@ def squares(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Arr
     return np.square(real(rng, shape, dims))
 
 
+def positive(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """A norm, or several."""
+    return (0.01 + np.square(rng.normal(0, 1, shape))).astype(np.float32)
+
+
+def endless(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """A norm that is no number, or too large for one."""
+    return np.where(dims["m"] % 2, np.inf, np.nan * np.ones(shape)).astype(np.float32)
+
+
+def zero(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Nothing."""
+    return np.zeros(shape, np.float32)
+
+
 def absent(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> None:
     return None
 
@@ -206,6 +229,7 @@ RELU_ATTRIBUTES = tuple(
     for s, c, t in [(0.0, 6.0, 0.0), (0.3, np.inf, 0.0), (0.1, 2.0, -0.5), (0.0, np.inf, 1.0)]
 )
 CLIP_ATTRIBUTES = ({"low": -1.0, "high": 0.5}, {"low": -np.inf, "high": 1.0}, {"low": 0.25, "high": np.inf})
+BETAS = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
 LOG = "the logarithms of either side, 1 ulp each, and sums of n terms in different orders"
 
 CASES = {
@@ -332,10 +356,89 @@ CASES = {
             "sgd_momentum", PARAMETERS, ((real, real, real),), state=((0, 0), (1, 1)),
             attributes=({"momentum": 0.9, "nesterov": 0.0}, {"momentum": 0.9, "nesterov": 1.0}),
         ),
-        Case(
-            "adam", PARAMETERS, ((real, real, squares, real),), state=((0, 0), (1, 1), (2, 2)),
-            attributes=({"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},),
+        *(
+            Case(op, PARAMETERS, ((real, real, squares, real),), (BETAS,), state=((0, 0), (1, 1), (2, 2)))
+            for op in ("adam", "adamax", "nadam")
         ),
+        Case(
+            "adam_amsgrad", PARAMETERS, _each([real, real, squares, squares, real]), (BETAS,),
+            state=tuple((i, i) for i in range(4)),
+        ),
+        Case(
+            "rmsprop", PARAMETERS, ((real, squares, real),), ({"rho": 0.9, "epsilon": 1e-7},), state=((0, 0), (1, 1)),
+        ),
+        Case(
+            "rmsprop_momentum", PARAMETERS, ((real, squares, real, real),),
+            ({"rho": 0.9, "epsilon": 1e-7, "momentum": 0.8},), state=((0, 0), (1, 1), (2, 2)),
+        ),
+        Case(
+            "rmsprop_centered", PARAMETERS, _each([real, squares, real, real]), ({"rho": 0.9, "epsilon": 1e-3},),
+            state=((0, 0), (1, 1), (2, 2)),
+        ),
+        Case(
+            "rmsprop_centered_momentum", PARAMETERS, ((real, squares, real, real, real),),
+            ({"rho": 0.9, "epsilon": 1e-3, "momentum": 0.8},), state=tuple((i, i) for i in range(4)),
+        ),
+        Case("adagrad", PARAMETERS, _each([real, squares, real]), ({"epsilon": 1e-7},), state=((0, 0), (1, 1))),
+        Case(
+            "adadelta", PARAMETERS, ((real, squares, squares, real),), ({"rho": 0.9, "epsilon": 1e-7},),
+            state=((0, 0), (1, 1), (2, 2)),
+        ),
+        Case("lion", PARAMETERS, _each([real, real, real]), ({"beta_1": 0.9, "beta_2": 0.99},), state=((0, 0), (1, 1))),
+        Case(
+            "ftrl", PARAMETERS, ((real, squares, real, real),), state=((0, 0), (1, 1), (2, 2)),
+            attributes=tuple(
+                {"power": power, "l1": l1, "l2": l2, "shrinkage": shrinkage, "beta": beta}
+                for power, l1, l2, shrinkage, beta in [
+                    (0.5, 0.0, 0.0, 0.0, 0.0), (0.5, 1.5, 0.25, 0.125, 0.5), (1.0, 0.5, 0.0, 0.0, 0.0),
+                    (0.0, 0.0, 0.25, 0.5, 0.0),
+                ]
+            ),
+        ),
+        Case("accumulated", ELEMENTS, _each([real, real]), ({"count": 3.0},), state=((0, 0), (1, 1))),
+        Case("norm", ELEMENTS + [{"m": n} for n in (1023, 1024, 1025, 5000)], ((grid,), (with_special(real),))),
+        Case(
+            "clip_norm", ELEMENTS, ((real, positive), (with_special(real), positive), (real, endless)),
+            aliases=((0, 0),), attributes=tuple({"limit": 0.5, "strict": s} for s in (0.0, 1.0)),
+        ),
+        Case("decay", ELEMENTS, _each([real]), ({"decay": 0.1, "rate": 1.0},), state=((0, 0),)),
+        Case("average", ELEMENTS, _each([real, real]), ({"rate": 2.0},), state=((0, 0),)),
+        Case("lamb", ELEMENTS, ((real, squares, real),), (BETAS,), state=((0, 0), (1, 1))),
+        Case(
+            "lamb_step", ELEMENTS, state=((0, 0),),
+            inputs=(
+                *((with_special(real), with_special(real), w, u) for w in (positive, zero) for u in (positive, zero)),
+                (real, real, endless, positive), (real, real, positive, endless),
+            ),
+        ),
+        Case(
+            "row_squares", MATRICES, ((grid, squares),), ({"epsilon": 1e-30},), state=((0, 1),), ulps=2,
+            why="where all of a row is 0, a sum of n epsilons in another order",
+        ),
+        Case("column_squares", MATRICES, ((grid, squares),), ({"epsilon": 1e-30},), state=((0, 1),)),
+        Case(
+            "factored", MATRICES, ((real, squares, squares),), ulps=8,
+            why="a sum of up to 100 values in another order",
+        ),
+        Case("unfactored", ELEMENTS, _each([squares, real]), ({"epsilon": 1e-30},), state=((0, 0),)),
+        Case(
+            "adafactor_step", ELEMENTS, state=((0, 0),),
+            inputs=(
+                (with_special(real), with_special(real), positive, positive),
+                (real, real, endless, positive), (real, real, positive, endless),
+            ),
+            attributes=tuple({"epsilon": e, "threshold": t} for e, t in [(1e-3, 1.0), (0.5, 0.01)]),
+        ),
+        Case(
+            "muon_momentum", ELEMENTS, _each([real, real]), state=((0, 0),),
+            attributes=tuple({"momentum": 0.95, "nesterov": n} for n in (0.0, 1.0)),
+        ),
+        Case("normalized", ELEMENTS, _each([real, positive]), ({"epsilon": 1e-7},), aliases=((0, 0),)),
+        Case(
+            "weighted_sum", ELEMENTS, _each([real, real]), ({"alpha": -4.775, "beta": 2.0315},),
+            aliases=((0, 0), (0, 1)),
+        ),
+        Case("muon_step", ELEMENTS, _each([real, real]), ({"scale": 1.5},), state=((0, 0),)),
     ]
 }  # fmt: skip
 
@@ -357,4 +460,4 @@ def step_of(op: str, dims: Dims) -> Step:
     if op == "row_order":
         first = (997 - dims["m"]) // 2
         rows = slice(first, first + dims["m"])
-    return Step(rows=rows, number=2**33 + 12345, seed=0xFEDCBA9876543210, rates=np.array([0.0123]))
+    return Step(rows=rows, number=2**33 + 12345, seed=0xFEDCBA9876543210, rates=np.array([0.0123, 0.75, 0.9]))

@@ -49,9 +49,9 @@ class Patch:
 
 class _Instr(ctypes.Structure):
     _fields_ = (
-        ("operand", ctypes.c_void_p * 8),
+        ("operand", ctypes.c_void_p * 10),
         ("dim", ctypes.c_int64 * 4),
-        ("attribute", ctypes.c_double * 4),
+        ("attribute", ctypes.c_double * 6),
         ("scratch", ctypes.c_void_p),
     )
 

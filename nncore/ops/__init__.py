@@ -5,6 +5,7 @@ from nncore.ops import (
     axes,
     data,
     expressions,
+    layerwise,
     linear,
     losses,
     metrics,
@@ -12,6 +13,7 @@ from nncore.ops import (
     order,
     random,
     softmax,
+    upkeep,
 )
 from nncore.ops.base import (
     GRADIENTS,
@@ -46,6 +48,7 @@ __all__ = [
     "evaluate",
     "expressions",
     "get",
+    "layerwise",
     "letters_of",
     "linear",
     "losses",
@@ -54,4 +57,5 @@ __all__ = [
     "order",
     "random",
     "softmax",
+    "upkeep",
 ]  # fmt: skip

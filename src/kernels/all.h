@@ -4,11 +4,13 @@
 #include "elementwise.h"
 #include "expressions.h"
 #include "gemm.h"
+#include "layerwise.h"
 #include "losses.h"
 #include "metrics.h"
 #include "optim.h"
 #include "order.h"
 #include "random.h"
 #include "softmax.h"
+#include "upkeep.h"
 
 #include "../probe.h"

@@ -46,6 +46,9 @@ INLINE vec horner(const real *p, int terms, vec x)
     return y;
 }
 
+/* The larger, or NaN where either is */
+INLINE vec vec_max_or_nan(vec a, vec b) { return vec_select(vec_eq(a, a), vec_max(a, b), a); }
+
 /* The s and n of exp(x) = 2^n (1 + s), |s| < 0.42 */
 INLINE vec exp_parts(vec x, vec *n)
 {
@@ -85,6 +88,17 @@ INLINE vec vec_log(vec x)
     y = vec_select(vec_lt(x, vec_set1(MIN_NORMAL)), vec_set1(-INFINITY), y);
     y = vec_select(vec_le(x, vec_set1(-MIN_NORMAL)), vec_set1(NAN), y);
     return vec_select(vec_lt(x, vec_set1(INFINITY)), y, x);
+}
+
+/* x^y for x >= 0, y >= 0: exp(y log(x)), whose relative error is 2^-23 (1 + |y log(x)|); exact for y of 0, and rounded
+   once for y of 1/2 and 1 */
+INLINE vec vec_pow(vec x, real y)
+{
+    if (y == (real)0.5)
+        return vec_sqrt(x);
+    if (y == 0)
+        return vec_set1(1);
+    return y == 1 ? x : vec_exp(vec_mul(vec_set1(y), vec_log(x)));
 }
 
 /* log(1 + x) for 0 <= x <= 1; either f is exact. 0.88 ulp (0.89) */
