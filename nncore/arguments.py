@@ -45,6 +45,13 @@ def at_least_zero(owner: str, argument: str, value: Any) -> float:
     return float(value)
 
 
+def above_zero(owner: str, argument: str, value: Any) -> float:
+    """``value`` as a finite float above 0; ``ValueError`` for anything else."""
+    if not is_number(value) or not 0 < value < np.inf:
+        raise ValueError(f"{owner}: {argument} must be a number above 0. Received: {argument}={value!r}.")
+    return float(value)
+
+
 def fraction(owner: str, argument: str, value: Any, below_one: bool = False) -> float:
     """``value`` as a float in [0, 1], or [0, 1) where ``below_one``; ``ValueError`` for anything else."""
     if not is_number(value) or not 0 <= value <= 1 or (below_one and value == 1):

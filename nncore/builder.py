@@ -37,6 +37,7 @@ class Builder:
         self.instructions: list[Instruction] = []
         self.variables: dict[str, Variable] = {}
         self._scope = ""
+        self._when: int | None = None
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -57,6 +58,15 @@ class Builder:
             yield
         finally:
             self.training = outer
+
+    @contextmanager
+    def when(self, rate: int | None) -> Iterator[None]:
+        """Instructions appended inside run only at steps whose rate of this index is not 0; ``None``: at every step."""
+        outer, self._when = self._when, rate
+        try:
+            yield
+        finally:
+            self._when = outer
 
     def declare(self, kind: str, name: str, shape: Shape, dtype: str = "real", base: str | None = None) -> Buffer:
         """A new buffer; its name is made unique."""
@@ -99,7 +109,7 @@ class Builder:
         ordered = {name: float(attributes[name]) for name in definition.attributes}
         names = tuple(b.name for b in outputs)
         given = tuple(None if b is None else b.name for b in inputs)
-        self.instructions.append(Instruction(op, names, given, dims, ordered))
+        self.instructions.append(Instruction(op, names, given, dims, ordered, when=self._when))
         return outputs
 
     def call(self, function: Function, shapes: Sequence[Shape], *inputs: Buffer | None) -> tuple[Buffer, ...]:
@@ -117,11 +127,23 @@ class Builder:
             raise ValueError(f"{buffer.name!r}: shape {buffer.shape} cannot be viewed as {shape}.")
         return self.declare(buffer.kind, buffer.name, shape, buffer.dtype, base=buffer.name)
 
+    def part(self, buffer: Buffer, name: str, start: int, shape: Shape) -> Buffer:
+        """So many of the elements of a buffer without a batch axis, from ``start`` on, under a name of their own."""
+        if start + prod(n or 0 for n in shape) > buffer.per_row:
+            raise ValueError(f"{buffer.name!r}: {shape} from {start} on does not lie within {buffer.shape}.")
+        made = replace(self.declare(buffer.kind, name, shape, buffer.dtype, base=buffer.name), start=start)
+        self.buffers[made.name] = made
+        return made
+
     def root(self, buffer: Buffer) -> Buffer:
         """The buffer that owns the memory."""
         while buffer.base is not None:
             buffer = self.buffers[buffer.base]
         return buffer
+
+    def start(self, buffer: Buffer) -> int:
+        """The element of that memory at which ``buffer`` starts."""
+        return buffer.start + (0 if buffer.base is None else self.start(self.buffers[buffer.base]))
 
     def producer(self, buffer: Buffer) -> Instruction | None:
         """The instruction that wrote ``buffer`` last, or ``None`` for what comes from outside."""

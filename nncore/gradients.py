@@ -105,7 +105,7 @@ class _Run:
         self.flat, self._start = _Copies.of(flat), _Copies.of(flat)
         self.moved = self.flat.parameter.copy()
         rows = len(next(iter(arrays.values())))
-        at = plan(program, flat.offsets, flat.parameter.size, rows)
+        at = plan(program, flat.offsets, rows)
         self._executable = NumpyBackend(np.float64).load(program, at)
         self._epoch = Epoch(rows, seed=1, rates=np.zeros((1, 8)))
         state, totals = np.zeros(_state_size(program)), np.zeros(max(1, _totals_size(program)))
@@ -139,8 +139,7 @@ def _sources(data: Data, x: Array) -> dict[str, Array]:
 def _weights(machine: Machine, trainer: Trainer, data: Data) -> list[Check]:
     """The trainable weights, against the loss of the batch in training."""
     weighted = data.sample_weight is not None
-    size = machine.flat.parameter.size
-    program = lower_train(machine.layers, machine.x_shape, trainer.loss, [], weighted, SGD(0.0), size)
+    program = lower_train(machine.layers, machine.x_shape, trainer.loss, [], weighted, SGD(0.0))
     run = _Run(machine, program, _sources(data, flat_rows(data.x)))
     run()
     gradient = run.flat.gradient.copy()

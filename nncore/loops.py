@@ -256,13 +256,14 @@ def fit(
             callbacks.on_epoch_end(number, logs)
             if stopped():
                 break
+        trainer.optimizer.finalize_variable_values()
         callbacks.on_train_end(logs)
 
 
 def _train(trainer: Trainer, feed: Feed, callbacks: CallbackList, stopped: Stopped) -> Logs:
     """Train on every batch once; the optimizer's step count is right even when the run is broken off."""
     optimizer = trainer.optimizer
-    first = optimizer.iterations
+    first = optimizer.steps
     hooks = callbacks.has_train_batch_hooks
     try:
         if feed.whole and not hooks:
@@ -277,7 +278,7 @@ def _train(trainer: Trainer, feed: Feed, callbacks: CallbackList, stopped: Stopp
                 callbacks.on_train_batch_begin(i)
             feed.run(i, i + 1, first + i, optimizer.rates(first + i, 1))
             i += 1
-            optimizer.iterations = first + i
+            optimizer.steps = first + i
             if hooks:
                 callbacks.on_train_batch_end(i - 1, feed.logs(i))
             callbacks.progress(i, feed.logs(i))
@@ -285,7 +286,7 @@ def _train(trainer: Trainer, feed: Feed, callbacks: CallbackList, stopped: Stopp
                 break
         return feed.logs(i)
     finally:
-        optimizer.iterations = first + feed.done
+        optimizer.steps = first + feed.done
 
 
 def evaluate(feed: Feed, callbacks: CallbackList, stopped: Stopped) -> Logs:

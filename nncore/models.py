@@ -219,8 +219,8 @@ class Sequential(Weights):
             for layer in self._layers
         ]  # fmt: skip
         optimizer, state = self.optimizer, None
-        if optimizer is not None and optimizer.iterations:
-            state = optimizer.count_params(sum(v.size for v in self.trainable_weights))
+        if optimizer is not None and optimizer.steps:
+            state = optimizer.count_params(self.trainable_weights)
         summary(
             rows, self.name, line_length=line_length, positions=positions, print_fn=print_fn,
             show_trainable=show_trainable, layer_range=layer_range, optimizer_params=state,

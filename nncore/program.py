@@ -31,13 +31,14 @@ DTYPES = ("real", "int32", "float64", "any")
 
 @dataclass(frozen=True)
 class Buffer:
-    """A named array of a program. ``base`` names the buffer whose memory it shares, reshaped."""
+    """A named array of a program. ``base`` names the buffer whose memory it shares, from its element ``start`` on."""
 
     name: str
     kind: str
     shape: Shape
     dtype: str = "real"
     base: str | None = None
+    start: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.dtype not in DTYPES:
@@ -92,7 +93,10 @@ class Function:
 
 @dataclass(frozen=True)
 class Instruction:
-    """One op applied to buffers; ``dims`` binds the letters of the op's signature."""
+    """One op applied to buffers; ``dims`` binds the letters of the op's signature.
+
+    ``when`` is the index of the step's rate that must not be 0 for it to run; ``None``: it runs at every step.
+    """
 
     op: str
     outputs: tuple[str | None, ...]
@@ -100,6 +104,7 @@ class Instruction:
     dims: Mapping[str, Dim]
     attributes: Mapping[str, float] = field(default_factory=dict)
     function: Function | None = None
+    when: int | None = None
 
     @property
     def operands(self) -> tuple[str | None, ...]:
@@ -142,6 +147,11 @@ class Program:
         """Whether it has random ops: they, and only they, have a ``stream``."""
         return any("stream" in instruction.attributes for instruction in self.instructions)
 
+    def start(self, name: str) -> int:
+        """The element of that memory at which ``name`` starts."""
+        buffer = self.buffers[name]
+        return buffer.start + (0 if buffer.base is None else self.start(buffer.base))
+
     def validate(self) -> None:
         """Raise ``ValueError`` where an instruction reads what nothing wrote, or writes what it must not."""
         given = ("source", "input", "parameter", "frozen", "state", "total", "gradient")
@@ -169,7 +179,8 @@ class Program:
             args += [f"{k}={v:g}" for k, v in ins.attributes.items()]
             dims = " ".join(f"{letter}={dim}" for letter, dim in ins.dims.items())
             name = ins.function.name if ins.function is not None else ins.op
-            lines.append(f"{i:3}  {outs} = {name}({', '.join(args)})" + (f"   # {dims}" if dims else ""))
+            when = "" if ins.when is None else f" if rates[{ins.when}]"
+            lines.append(f"{i:3}  {outs} = {name}({', '.join(args)}){when}" + (f"   # {dims}" if dims else ""))
         return "\n".join(lines)
 
     def _show(self, name: str) -> str:

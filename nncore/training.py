@@ -87,7 +87,7 @@ class Machine:
         where = (backend, key, batch)
         if where not in self._executables:
             program = self.program(key, lower, batch)
-            memory = plan(program, self.flat.offsets, self.flat.parameter.size, batch)
+            memory = plan(program, self.flat.offsets, batch)
             while len(self._executables) >= KEPT:
                 self._executables.pop(next(iter(self._executables)), None)
             self._executables[where] = backend.load(program, memory)
@@ -274,7 +274,7 @@ class Trainer:
         def lower() -> Program:
             scored = (machine.layers, machine.x_shape, self.loss, resolved, weighted)
             if mode == "train":
-                return lower_train(*scored, self.optimizer, machine.flat.parameter.size)
+                return lower_train(*scored, self.optimizer)
             return lower_evaluate(*scored)
 
         return (mode, y_shape, weighted, self), lower, resolved
@@ -289,7 +289,7 @@ class Trainer:
 
     def memory(self, machine: Machine, data: Data) -> Memory:
         """The weights, the optimizer's state, totals of zero, and the arrays of ``data``."""
-        state = self.optimizer.ensure_state(machine.flat.parameter.size)
+        state = self.optimizer.ensure_state(machine.flat.trained)
         return Memory(machine.flat, state, np.zeros(1 + len(self.metrics)), data.arrays())
 
     def logs(self, machine: Machine, memory: Memory, resolved: Sequence[Metric], rows: int) -> Logs:
@@ -315,12 +315,12 @@ class Trainer:
         """One step on all of ``data``; loss and metrics before it."""
         executable, resolved = self.executable(machine, "train", data, len(data))
         memory = self.memory(machine, data)
-        step = self.optimizer.iterations
+        step = self.optimizer.steps
         epoch = Epoch(len(data), step=step, seed=self._seed, rates=self.optimizer.rates(step, 1))
         try:
             executable.run(memory, epoch, 0, 1)
         finally:
-            self.optimizer.iterations = step + int(memory.done[0])
+            self.optimizer.steps = step + int(memory.done[0])
         return self.logs(machine, memory, resolved, len(data))
 
     def test_on_batch(self, machine: Machine, data: Data) -> Logs:

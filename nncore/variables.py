@@ -10,6 +10,14 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 Array = np.ndarray[Any, Any]
 
+ALIGNMENT = 16
+"""In flat vectors every weight starts at a multiple of so many elements: 64 bytes of float32, a cache line."""
+
+
+def aligned(size: int) -> int:
+    """``size`` rounded up to the alignment."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
 
 class Variable(NDArrayOperatorsMixin):
     """A float32 array with a name, which models train in place.

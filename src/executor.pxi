@@ -68,16 +68,18 @@ cdef struct Extent:
 
 cdef struct Template:
     int op
-    Operand operand[8]
+    Operand operand[10]
     Extent dim[4]
-    double attribute[4]
+    double attribute[6]
     double cost  # nanoseconds for each of the dims' product
+    int when  # the rate that must not be 0 for it to run; -1: it always does
 
 
 cdef struct Bound:
     nn_instr instr
     nn_kernel kernel
     double cost  # nanoseconds on one thread
+    int when
 
 
 cdef struct Moving:
@@ -151,8 +153,9 @@ cdef class Code:
     """A program for batches of up to ``batch`` rows.
 
     Args:
-        instructions: ``(op, operands, dims, attributes, cost)`` each: operands as ``(region, byte offset)`` or ``None``,
-            dims as ``(size, per_row)``, cost in nanoseconds for each of the dims' product.
+        instructions: ``(op, operands, dims, attributes, cost, when)`` each: operands as ``(region, byte offset)`` or
+            ``None``, dims as ``(size, per_row)``, cost in nanoseconds for each of the dims' product, and the index of
+            the rate that must not be 0 for it to run, or -1.
         arrays: ``"source"``, ``"input"`` or ``"output"`` for each array that run() takes.
         batch: Rows in a full batch.
         sizes: Bytes that each of the six memories must have.
@@ -398,15 +401,15 @@ cdef bint get_float32(Py_buffer *view, object array, tuple shape, int64_t rows, 
 
 cdef int fill_template(Template *t, instruction) except -1:
     cdef int j
-    op, operands, dims, attributes, cost = instruction
+    op, operands, dims, attributes, t.cost, t.when = instruction
     t.op = PYTHON if op == "python" else OP_INDEX[op]
-    t.cost = cost
-    for j in range(8):
+    for j in range(NN_OPERANDS):
         t.operand[j].region = -1
         if j < len(operands) and operands[j] is not None:
             t.operand[j].region, t.operand[j].offset = operands[j]
-    for j in range(4):
+    for j in range(NN_DIMS):
         t.dim[j].size, t.dim[j].per_row = dims[j] if j < len(dims) else (1, 0)
+    for j in range(NN_ATTRIBUTES):
         t.attribute[j] = attributes[j] if j < len(attributes) else 0
     return 0
 
@@ -420,7 +423,7 @@ cdef double template_cost(Template *t, int64_t rows) noexcept nogil:
     """Estimated nanoseconds of an instruction on one thread."""
     cdef double cost = t.cost
     cdef int j
-    for j in range(4):
+    for j in range(NN_DIMS):
         cost *= <double> (t.dim[j].size * (rows if t.dim[j].per_row else 1))
     return cost
 
@@ -448,13 +451,15 @@ cdef void bind(Run *run, Bound *bound, int64_t rows) noexcept nogil:
         t = &run.templates[i]
         bound[i].kernel = NULL if t.op == PYTHON else run.table.kernel[t.op]
         bound[i].cost = template_cost(t, rows)
+        bound[i].when = t.when
         bound[i].instr.scratch = run.scratch
-        for j in range(8):
+        for j in range(NN_OPERANDS):
             bound[i].instr.operand[j] = NULL
             if 0 <= t.operand[j].region < ARRAYS:
                 bound[i].instr.operand[j] = run.region[t.operand[j].region] + t.operand[j].offset
-        for j in range(4):
+        for j in range(NN_DIMS):
             bound[i].instr.dim[j] = t.dim[j].size * (rows if t.dim[j].per_row else 1)
+        for j in range(NN_ATTRIBUTES):
             bound[i].instr.attribute[j] = t.attribute[j]
 
 
@@ -479,7 +484,8 @@ cdef void run_short(Run *run) noexcept nogil:
     begin_run(run)
     while begin_batch(run):
         for i in range(run.count):
-            run.bound[i].kernel(&run.bound[i].instr, &run.now, 0, 1)
+            if is_due(run, i):
+                run.bound[i].kernel(&run.bound[i].instr, &run.now, 0, 1)
         run.at += 1
         run.done[0] = run.at
     nn_restore_denormals(mode)
@@ -545,10 +551,17 @@ cdef int64_t order_rows(Run *run, int64_t at) noexcept nogil:
     return run.order.dim[0]
 
 
+cdef inline bint is_due(Run *run, int i) noexcept nogil:
+    """Whether instruction ``i`` runs at this step."""
+    return run.bound[i].when < 0 or run.now.rates[run.bound[i].when] != 0
+
+
 cdef void run_batch(Run *run, int parts) noexcept nogil:
     """All instructions of a batch, one after the other: the large ones on all threads."""
     cdef int i
     for i in range(run.count):
+        if not is_due(run, i):
+            continue
         if run.bound[i].kernel == NULL:
             call_python(run, i)
         elif parts > 1 and run.bound[i].cost >= SHARED_WORK:

@@ -396,7 +396,7 @@ CASES = {
             ),
         ),
         Case("accumulated", ELEMENTS, _each([real, real]), ({"count": 3.0},), state=((0, 0), (1, 1))),
-        Case("norm", ELEMENTS + [{"m": n} for n in (1023, 1024, 1025, 5000)], ((grid,), (with_special(real),))),
+        Case("norm", ELEMENTS + [{"m": n} for n in (1023, 1024, 1025, 5000)], ((grid,), (with_special(grid),))),
         Case(
             "clip_norm", ELEMENTS, ((real, positive), (with_special(real), positive), (real, endless)),
             aliases=((0, 0),), attributes=tuple({"limit": 0.5, "strict": s} for s in (0.0, 1.0)),
@@ -433,7 +433,10 @@ CASES = {
             "muon_momentum", ELEMENTS, _each([real, real]), state=((0, 0),),
             attributes=tuple({"momentum": 0.95, "nesterov": n} for n in (0.0, 1.0)),
         ),
-        Case("normalized", ELEMENTS, _each([real, positive]), ({"epsilon": 1e-7},), aliases=((0, 0),)),
+        Case(
+            "normalized", ELEMENTS, ((real, positive), (with_special(real), positive), (real, endless)),
+            ({"epsilon": 1e-7},), aliases=((0, 0),),
+        ),
         Case(
             "weighted_sum", ELEMENTS, _each([real, real]), ({"alpha": -4.775, "beta": 2.0315},),
             aliases=((0, 0), (0, 1)),

@@ -30,7 +30,21 @@ from nncore.layers import (
 from nncore.losses import Loss
 from nncore.metrics import Metric
 from nncore.ops import Shuffle
-from nncore.optimizers import SGD, Adam, Optimizer
+from nncore.optimizers import (
+    SGD,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Ftrl,
+    Lamb,
+    Muon,
+    Nadam,
+    Optimizer,
+    RMSprop,
+)
 from nncore.program import Program
 
 Array = np.ndarray[Any, Any]
@@ -196,7 +210,7 @@ class Run:
 
 def tight_plan(program: Program, flat: FlatVectors, batch: int) -> Plan:
     """The plan that models use."""
-    return plan(program, flat.offsets, flat.parameter.size, batch)
+    return plan(program, flat.offsets, batch)
 
 
 def on_isa(isa: str | None) -> NativeBackend:
@@ -230,16 +244,14 @@ class Problem:
         """The training program, before fusion."""
         x_shape = (None, *self.x.shape[1:])
         weighted = self.weight is not None
-        size = self.flat.parameter.size
-        return lower_train(self.layers, x_shape, self.loss, self.metrics, weighted, self.optimizer, size)
+        return lower_train(self.layers, x_shape, self.loss, self.metrics, weighted, self.optimizer)
 
     def start(self, program: Program, at: Plan, real: Any = np.float32) -> Run:
         """Memory for a run from the initial weights."""
         arrays = {"x_rows": flat_rows(self.x), "y_rows": flat_rows(self.y)}
         if self.weight is not None:
             arrays["sample_weight_rows"] = flat_rows(self.weight)
-        state = np.zeros(self.flat.parameter.size * len(self.optimizer.slots), np.float32)
-        return Run.start(program, at, self.flat, state, arrays, real)
+        return Run.start(program, at, self.flat, self.optimizer.ensure_state(self.flat.trained), arrays, real)
 
     def epoch(self, shuffle: Shuffle | None = None, first_step: int = 0) -> Epoch:
         """An epoch over all samples, in the order of ``shuffle``."""
@@ -308,10 +320,45 @@ def random_head(rng: np.random.Generator) -> tuple[list[Layer], Loss, int, str]:
 
 
 def random_optimizer(rng: np.random.Generator) -> Optimizer:
-    """One of the optimizers with one of its settings."""
-    return pick(
-        rng, SGD(0.1), SGD(0.05, momentum=0.9), SGD(0.05, momentum=0.8, nesterov=True), Adam(0.01, epsilon=1e-3)
+    """One of the optimizers with one of its settings, two times in three with some of what they all share.
+
+    Epsilons and accumulators are large: a difference of an ulp in a gradient that is nearly 0 must not become a step.
+    """
+    kind, settings = pick(
+        rng,
+        (SGD, {}),
+        (SGD, {}),
+        (SGD, {"momentum": 0.9}),
+        (SGD, {"momentum": 0.8, "nesterov": True}),
+        (Adam, {"epsilon": 1e-3}),
+        (Adam, {"epsilon": 1e-3, "amsgrad": True}),
+        (AdamW, {"epsilon": 1e-3}),
+        (Adamax, {"epsilon": 1e-2}),
+        (Nadam, {"epsilon": 1e-2}),
+        (RMSprop, {"epsilon": 1e-2}),
+        (RMSprop, {"epsilon": 1e-2, "momentum": 0.5}),
+        (RMSprop, {"epsilon": 1e-1, "centered": True}),
+        (RMSprop, {"epsilon": 1e-1, "momentum": 0.5, "centered": True}),
+        (Adagrad, {}),
+        (Adadelta, {"epsilon": 1e-2}),
+        (Adafactor, {"epsilon_1": 1e-2}),
+        (Ftrl, {}),
+        (Ftrl, {"l1_regularization_strength": 0.01, "l2_regularization_strength": 0.1, "beta": 0.1}),
+        (Lamb, {"epsilon": 1e-2}),
+        (Muon, {"epsilon": 1e-2, "ns_steps": 1, "rms_rate": None}),  # each iteration may multiply errors by 3.4
+        (Muon, {"epsilon": 1e-2, "ns_steps": 2, "nesterov": False}),
     )
+    shared: dict[str, Any] = {}
+    if rng.random() < 0.67:
+        shared |= pick(rng, {}, {"clipnorm": 0.2}, {"clipvalue": 0.05}, {"global_clipnorm": 0.3})
+        shared |= pick(rng, {}, {"weight_decay": 0.1})
+        shared |= pick(rng, {}, {"use_ema": True}, {"use_ema": True, "ema_overwrite_frequency": 2})
+        shared |= pick(rng, {}, {}, {"gradient_accumulation_steps": int(pick(rng, 2, 3))})
+        shared |= pick(rng, {}, {}, {"loss_scale_factor": 8.0})
+    optimizer = kind(0.05 if kind is SGD else 0.01, **settings, **shared)
+    if rng.random() < 0.3:
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer
 
 
 METRICS_OF = {

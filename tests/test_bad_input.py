@@ -660,7 +660,6 @@ MAKERS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "Reshape fractions": (lambda: Reshape((1.5,)), ("Reshape: target_shape must hold positive integers",)),
     "Rescaling": (lambda: Rescaling("2"), ("Rescaling: scale must be a finite number", "scale='2'")),
     "Rescaling infinite": (lambda: Rescaling(1.0, np.inf), ("Rescaling: offset must be a finite number", "offset=inf")),
-    "SGD lr": (lambda: SGD(lr=0.1), ("SGD: unknown argument 'lr'", "Did you mean 'learning_rate'?")),
     "SGD misspelled": (lambda: SGD(momentun=0.1), ("unknown argument 'momentun'", "Did you mean 'momentum'?")),
     **{
         f"SGD({value!r})": (lambda value=value: SGD(value), ("SGD: learning_rate must be", f"learning_rate={value!r}"))
@@ -731,6 +730,7 @@ def test_a_refused_learning_rate_is_not_taken() -> None:
 PLAIN: list[Callable[[], Any]] = [
     lambda: SGD(1),
     lambda: SGD(0),
+    lambda: SGD(lr=1),
     lambda: SGD(np.float32(0.1), momentum=1),
     lambda: Adam(np.float64(0.1), np.float32(0.5)),
     lambda: Dense(np.int64(3)),

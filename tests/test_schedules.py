@@ -14,6 +14,7 @@ from nncore.layers import Dense, Input
 from nncore.models import Sequential
 from nncore.optimizers import SGD, Adam, Optimizer, get, schedules, serialize
 from nncore.optimizers.schedules import LearningRateSchedule
+from nncore.variables import Variable
 
 
 class Halves(LearningRateSchedule):
@@ -122,9 +123,10 @@ def test_a_call_of_ones_own_counts() -> None:
 def test_variables() -> None:
     """A schedule is no variable."""
     for optimizer, values in [(Adam(), 2), (Adam(Halves()), 1)]:
-        optimizer.ensure_state(3)
+        weight = Variable(np.zeros(3), "weight")
+        optimizer.build([weight])
         assert [v.size for v in optimizer.variables] == [1] * values + [3, 3]
-        assert optimizer.count_params(5) == values + 10
+        assert optimizer.count_params([weight]) == values + 6
 
 
 def test_a_restart_begins_at_its_step() -> None:

@@ -45,6 +45,8 @@ ops.order
 ops.linear
 ops.random
 ops.softmax
+ops.upkeep
+ops.layerwise
 ops
 # what models are made of
 builder
@@ -65,6 +67,9 @@ optimizers.schedules
 optimizers.base
 optimizers.adam
 optimizers.sgd
+optimizers.squares
+optimizers.lion
+optimizers.layerwise
 optimizers
 # what makes programs of them, and runs these
 compiler.autodiff
@@ -121,6 +126,8 @@ kernels/gemm.h
 kernels/losses.h
 kernels/metrics.h
 kernels/optim.h
+kernels/upkeep.h
+kernels/layerwise.h
 kernels/random.h
 kernels/order.h
 kernels/softmax.h

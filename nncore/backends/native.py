@@ -45,15 +45,17 @@ class NativeExecutable:
         if program.name == "train" and not self._calls and self._code.cost_of(plan.batch) < _REHEARSED:
             self._rehearse()
 
-    def _template(self, instruction: Instruction) -> tuple[str, list[Any], list[tuple[int, bool]], list[float], float]:
+    def _template(self, instruction: Instruction) -> tuple[Any, ...]:
         """An instruction as ``Code`` takes it."""
         if instruction.op == PYTHON:
-            return PYTHON, [], [], [], _CALL_COST
+            return PYTHON, [], [], [], _CALL_COST, -1
         op = ops.get(instruction.op)
         operands = [None if name is None else self._address(name) for name in instruction.operands]
         dims = [(instruction.dims[letter].size, instruction.dims[letter].batched) for letter in op.letters]
         cost = _COSTS.get(op.name, _MATRIX_COST if len(dims) == 3 else _OTHER_COST)
-        return instruction.op, operands, dims, [instruction.attributes[name] for name in op.attributes], cost
+        attributes = [instruction.attributes[name] for name in op.attributes]
+        when = -1 if instruction.when is None else instruction.when
+        return instruction.op, operands, dims, attributes, cost, when
 
     def _address(self, name: str) -> tuple[int, int]:
         """Region and byte offset of a buffer; for the caller's arrays, which one."""

@@ -11,7 +11,7 @@ import numpy as np
 from nncore import ops
 from nncore.backends.base import Array, Epoch, Memory, Poll, call_of
 from nncore.compiler import FlatVectors, Plan, empty
-from nncore.program import PYTHON, Program
+from nncore.program import PYTHON, Instruction, Program
 
 Run = Callable[[ops.Step], None]
 
@@ -39,7 +39,8 @@ class NumpyExecutable:
             moving = any(b.kind in ("input", "output") for b in self.program.buffers.values())
             if moving or stop - start not in bound:
                 bound[stop - start] = [
-                    self._bind(at, memory, slice(start, stop)) for at in range(len(self.program.instructions))
+                    _when(instruction, self._bind(at, memory, slice(start, stop)))
+                    for at, instruction in enumerate(self.program.instructions)
                 ]
             rows: Any = slice(start, stop)
             if epoch.shuffle is not None:
@@ -80,6 +81,12 @@ class NumpyExecutable:
         if op.step:
             return lambda step: op.body(*operands, **attributes, step=step)
         return lambda step: op.body(*operands, **attributes)
+
+
+def _when(instruction: Instruction, run: Run) -> Run:
+    """What an instruction does at steps at which it may not run."""
+    rate = instruction.when
+    return run if rate is None else lambda step: run(step) if step.rates[rate] else None
 
 
 class NumpyBackend:

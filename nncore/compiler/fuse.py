@@ -93,7 +93,8 @@ def _fuse_pairs(program: Program) -> Program:
         first = result[at]
         inputs = first.inputs + second.inputs[1:]
         attributes = {**first.attributes, **second.attributes}
-        result[at] = Instruction(REWRITES[first.op, second.op], second.outputs, inputs, first.dims, attributes)
+        fused = REWRITES[first.op, second.op]
+        result[at] = replace(first, op=fused, outputs=second.outputs, inputs=inputs, attributes=attributes)
         names |= _shorter_name(program, first, second)
     return Program.of(program.name, program.buffers.values(), [_rename(i, names) for i in result])
 

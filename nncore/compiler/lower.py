@@ -130,16 +130,17 @@ def _gradient_in(b: Builder, x: Buffer, value: Buffer, d_value: Buffer) -> Progr
 
 def lower_train(
     layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool,
-    optimizer: Optimizer, parameters: int,
+    optimizer: Optimizer,
 ) -> Program:  # fmt: skip
-    """x and y to totals and updated weights; ``parameters`` is the length of the flat parameter vector."""
+    """x and y to totals and updated weights."""
     b = Builder("train", training=True)
     rows, weight = _score(b, layers, x_shape, loss, metrics, weighted)
-    if parameters:
+    trained = [v for layer in layers for v in layer.weights if v.trainable]
+    if trained:
         with b.scope("loss"):
             (d_rows,) = b.emit("loss_scale", weight, rows)
+        if optimizer.loss_scale_factor is not None:
+            (d_rows,) = b.emit("scale_shift", d_rows, scale=optimizer.loss_scale_factor, offset=0.0)
         differentiate(b, rows, d_rows)
-        slots = [b.declare("state", name, (parameters,)) for name in optimizer.slots]
-        vectors = [b.declare(kind, f"{kind}s", (parameters,)) for kind in ("parameter", "gradient")]
-        optimizer.lower(b, vectors[0], vectors[1], slots)
+        optimizer.lower(b, trained)
     return b.finish()

@@ -8,20 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nncore.program import Buffer, Program
-from nncore.variables import Variable
+from nncore.variables import Variable, aligned
 
 Array = np.ndarray[Any, Any]
 
-ALIGNMENT = 16
-"""Every buffer starts at a multiple of so many elements: 64 bytes of float32, a cache line."""
-
 WHOLE_VECTORS = ("parameters", "gradients")
 """Buffers that are a whole flat vector, for optimizers; the others of their kinds are single weights in it."""
-
-
-def aligned(size: int) -> int:
-    """``size`` rounded up to the alignment."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def empty(size: int, dtype: Any) -> Array:
@@ -38,6 +30,7 @@ class FlatVectors:
     Each weight starts at a cache line; the elements between are zero and stay zero. Weights are views into the vectors.
 
     Attributes:
+        trained: The variables of the first vector, in its order.
         moves: ``Variable.moves`` when all weights were last known to live here.
     """
 
@@ -52,6 +45,7 @@ class FlatVectors:
         self.gradient = empty(sizes["parameter"], np.float32)
         for vector in (self.parameter, self.frozen, self.gradient):
             vector[...] = 0
+        self.trained = [v for v in variables if v.trainable]
         self._views = [(v, self._view(v)) for v in variables]
         self.moves = -1
         self._trainable = [v.trainable for v in variables]
@@ -91,11 +85,10 @@ class Plan(NamedTuple):
     totals: tuple[str, ...]
 
 
-def plan(program: Program, flat: Mapping[str, int], parameters: int, batch: int) -> Plan:
-    """The memory plan of a program over flat vectors with the given ``offsets`` and length."""
+def plan(program: Program, flat: Mapping[str, int], batch: int) -> Plan:
+    """The memory plan of a program over flat vectors with the given ``offsets``."""
     offsets, workspace = _plan_workspace(program, batch)
     totals: list[str] = []
-    slots = 0
     for name, buffer in program.buffers.items():
         if buffer.base is not None:
             continue
@@ -106,15 +99,14 @@ def plan(program: Program, flat: Mapping[str, int], parameters: int, batch: int)
         elif buffer.kind == "gradient":
             offsets[name] = flat[name.removeprefix("d_")]
         elif buffer.kind == "state":
-            offsets[name] = slots * parameters
-            slots += 1
+            offsets[name] = 0
         elif buffer.kind == "total":
             offsets[name] = len(totals)
             totals.append(name)
     for name in program.buffers:
-        root = program.root(name).name
+        root, start = program.root(name).name, program.start(name)
         if root in offsets:
-            offsets[name] = offsets[root]
+            offsets[name] = offsets[root] + start
     return Plan(batch, offsets, workspace, tuple(totals))
 
 

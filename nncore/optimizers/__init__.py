@@ -6,13 +6,24 @@ from typing import Any
 
 from nncore.errors import unknown_name
 from nncore.optimizers import schedules
-from nncore.optimizers.adam import Adam
+from nncore.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from nncore.optimizers.base import Optimizer
+from nncore.optimizers.layerwise import Adafactor, Lamb, Muon
+from nncore.optimizers.lion import Lion
 from nncore.optimizers.sgd import SGD
+from nncore.optimizers.squares import Adadelta, Adagrad, Ftrl, RMSprop
 
-__all__ = ["SGD", "Adam", "Optimizer", "deserialize", "get", "schedules", "serialize"]
+__all__ = [
+    "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "Nadam",
+    "Optimizer", "RMSprop", "deserialize", "get", "schedules", "serialize",
+]  # fmt: skip
 
-_CLASSES: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
+_CLASSES: dict[str, type[Optimizer]] = {
+    kind.__name__.lower(): kind
+    for kind in (
+        SGD, Adam, AdamW, Adamax, Nadam, RMSprop, Adagrad, Adadelta, Adafactor, Ftrl, Lion, Lamb, Muon,
+    )
+}  # fmt: skip
 
 
 def get(identifier: Any) -> Optimizer:
