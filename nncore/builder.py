@@ -68,12 +68,15 @@ class Builder:
         finally:
             self._when = outer
 
-    def declare(self, kind: str, name: str, shape: Shape, dtype: str = "real", base: str | None = None) -> Buffer:
+    def declare(
+        self, kind: str, name: str, shape: Shape, dtype: str = "real", base: str | None = None,
+        start: int = 0, initial: tuple[float, ...] | None = None,
+    ) -> Buffer:  # fmt: skip
         """A new buffer; its name is made unique."""
         unique, count = name, 1
         while unique in self.buffers:
             unique, count = f"{name}.{count}", count + 1
-        buffer = Buffer(unique, kind, shape, dtype, base)
+        buffer = Buffer(unique, kind, shape, dtype, base, start, initial)
         self.buffers[unique] = buffer
         return buffer
 
@@ -86,6 +89,16 @@ class Builder:
         elif self.variables[variable.key] is not variable:
             raise ValueError(f"Two different variables are called {variable.key!r}. Give the layers unique names.")
         return self.buffers[variable.key]
+
+    def total(self, variable: Variable) -> Buffer:
+        """The buffer that adds up what becomes part of a metric's variable."""
+        name = f"total/{self._scope}{variable.name}"
+        return self.buffers.get(name) or self.declare("total", name, variable.shape, "float64")
+
+    def constant(self, name: str, values: Sequence[float]) -> Buffer:
+        """A buffer of float64 values that stay as they are."""
+        initial = tuple(float(v) for v in values)
+        return self.declare("total", f"total/{self._scope}{name}", (len(initial),), "float64", initial=initial)
 
     def emit(self, op: str, *inputs: Buffer | None, **attributes: float) -> tuple[Buffer, ...]:
         """Append ``op`` with fresh outputs in the workspace, and return them."""

@@ -493,8 +493,9 @@ class _Monitoring(Callback):
         name = self.monitor.removeprefix("val_")
         if name == "loss":
             return -1
-        for metric in getattr(self.model, "metrics", None) or ():
-            if metric.name == name and metric.better is not None:
+        reported = getattr(self.model, "metrics_names", None) or ()
+        for known, metric in zip(reported[1:], getattr(self.model, "metrics", None) or (), strict=False):
+            if known == name and metric.better is not None:
                 return 1 if metric.better == "max" else -1
         raise ValueError(
             f"{type(self).__name__}: whether {self.monitor!r} gets better up or down is not known. "

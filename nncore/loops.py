@@ -14,7 +14,7 @@ from nncore.backends import Epoch, Executable, Poll
 from nncore.callbacks import CallbackList
 from nncore.data import Data
 from nncore.errors import DataError
-from nncore.metrics import Metric
+from nncore.metrics import Score
 from nncore.ops import Shuffle
 from nncore.sources import Batch, Source
 from nncore.training import Logs, Machine, Trainer, one_pass
@@ -48,7 +48,7 @@ class ArrayFeed:
         self, trainer: Trainer, machine: Machine, mode: str, data: Data, batch: int, steps: int | None = None
     ) -> None:
         self._executable, self._resolved = trainer.executable(machine, mode, data, min(batch, len(data)))
-        self.memory = trainer.memory(machine, data)
+        self.memory = trainer.memory(machine, self._executable.plan, data)
         self.memory.workspace = self._executable.workspace()
         self._trainer, self._machine = trainer, machine
         self._anew = mode == "evaluate"
@@ -80,7 +80,7 @@ class ArrayFeed:
         self._start = self._next
         self.steps = min(self._wanted or self._pass, self._pass - self._start)
         self._next += self.steps
-        self.memory.totals[...] = 0
+        self.memory.totals[...] = self._executable.plan.initial
         self.memory.done[0] = self._start
         return True
 
@@ -103,7 +103,7 @@ class ArrayFeed:
     def logs(self, done: int) -> Logs:
         """Loss and metrics as means over the epoch's first ``done`` batches."""
         rows = min((self._start + done) * self._batch, self._epoch.count) - self._start * self._batch
-        return self._trainer.logs(self._machine, self.memory, self._resolved, rows)
+        return self._trainer.logs(self._machine, self._executable.plan, self.memory, self._resolved, rows)
 
     def end(self) -> None:
         """End the epoch: say so where there was less data than wanted."""
@@ -132,11 +132,13 @@ class BatchFeed:
         first = source.peek()
         if first is None:
             raise DataError("x must hand over at least one batch. Received: none.")
-        self.memory = trainer.memory(machine, prepare(first, 0))
+        data = prepare(first, 0)
+        executable, self._resolved = trainer.executable(machine, mode, data, len(data))
+        self._plan = executable.plan
+        self.memory = trainer.memory(machine, self._plan, data)
         self._trainer, self._machine, self._mode = trainer, machine, mode
         self._source, self._prepare = source, prepare
-        self._loaded: dict[Any, tuple[Executable, list[Metric], Array]] = {}
-        self._resolved: list[Metric] = []
+        self._loaded: dict[Any, tuple[Executable, list[Score], Array]] = {}
         self._anew = mode == "evaluate" or steps is None
         self._wanted = steps
         self._seed = 0
@@ -154,7 +156,7 @@ class BatchFeed:
     def begin(self) -> bool:
         """Start an epoch; whether there are batches for it."""
         self._rows = self._finished = 0
-        self.memory.totals[...] = 0
+        self.memory.totals[...] = self._plan.initial
         self.memory.done[0] = 0
         self._source.epoch_begins()
         if self._used is None or (self._anew and self._source.renews) or self._used == self._source.length:
@@ -194,12 +196,17 @@ class BatchFeed:
                 self._finished += 1
                 self._rows += len(data)
 
-    def _load(self, data: Data) -> tuple[Executable, list[Metric], Array]:
+    def _load(self, data: Data) -> tuple[Executable, list[Score], Array]:
         """The program for ``data``, for batches of at least as many rows, its metrics and its workspace."""
         assert data.y is not None
         key = (data.y.shape[1:], data.sample_weight is not None)
         if key not in self._loaded or self._loaded[key][0].plan.batch < len(data):
             executable, resolved = self._trainer.executable(self._machine, self._mode, data, len(data))
+            if executable.plan.totals != self._plan.totals:
+                raise DataError(
+                    "All batches must suit the same metrics, and have sample weights or none: one does not as those "
+                    "before it do."
+                )
             self._loaded[key] = executable, resolved, executable.workspace()
         return self._loaded[key]
 
@@ -210,7 +217,7 @@ class BatchFeed:
 
     def logs(self, done: int) -> Logs:
         """Loss and metrics as means over the batches of the epoch."""
-        return self._trainer.logs(self._machine, self.memory, self._resolved, self._rows)
+        return self._trainer.logs(self._machine, self._plan, self.memory, self._resolved, self._rows)
 
     def end(self) -> None:
         """End the epoch: say so where there was less data than wanted."""

@@ -252,22 +252,19 @@ class Sequential(Weights):
             loss: A name, function or ``nncore.losses`` object.
             loss_weights: For models of several outputs; must be ``None``.
             metrics: A list of names, ``nncore.metrics`` objects or loss functions; one alone is taken too.
-            weighted_metrics: Not there yet; must be ``None`` or empty.
+            weighted_metrics: The same, for metrics for which sample weights (and class weights) count.
             run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: Taken for Keras's sake; without effect.
             check_finite: Whether ``fit`` and ``evaluate`` refuse NaN and infinities in x and y.
 
         Raises:
             ValueError: for names nncore does not know (known ones are listed), a loss that does not fit the last layer.
         """
-        if loss_weights is not None or weighted_metrics:
-            raise ValueError(
-                "compile: loss_weights and weighted_metrics must be None. "
-                f"Received: loss_weights={loss_weights!r}, weighted_metrics={weighted_metrics!r}."
-            )
+        if loss_weights is not None:
+            raise ValueError(f"compile: loss_weights must be None. Received: loss_weights={loss_weights!r}.")
         if loss is None:
             raise ValueError(f"compile needs a loss, such as loss='mse'. Known names: {', '.join(losses.CLASSES)}.")
-        chosen = [] if metrics is None else list(metrics) if isinstance(metrics, list | tuple) else [metrics]
-        for metric in chosen:
+        chosen, weighted = _listed(metrics), _listed(weighted_metrics)
+        for metric in chosen + weighted:
             check_metric(metric)
         loss_object = losses.get(loss)
         if loss_object.reduction not in ("sum_over_batch_size", "mean"):
@@ -276,7 +273,7 @@ class Sequential(Weights):
                 f"Received: reduction={loss_object.reduction!r}."
             )
         self._check_softmax(loss_object)
-        self._trainer = Trainer(loss_object, chosen, optimizers.get(optimizer), bool(check_finite))
+        self._trainer = Trainer(loss_object, chosen, optimizers.get(optimizer), bool(check_finite), weighted)
 
     def _check_softmax(self, loss: losses.Loss) -> None:
         """A softmax over one output is 1 whatever the weights: refuse to train it."""
@@ -309,12 +306,12 @@ class Sequential(Weights):
     @property
     def metrics(self) -> list[metrics.Metric]:
         """The metrics, once the first data showed what ``"accuracy"`` means; the loss is not among them."""
-        return [] if self._trainer is None else list(self._trainer.resolved)
+        return [] if self._trainer is None else [score.metric for score in self._trainer.scores]
 
     @property
     def metrics_names(self) -> list[str]:
         """The names under which loss and metrics are reported, in the order of ``compile``."""
-        return [] if self._trainer is None else self._trainer.names(self._trainer.resolved)
+        return [] if self._trainer is None else ["loss", *(score.name for score in self._trainer.scores)]
 
     def trainer(self, method: str) -> Trainer:
         """What ``compile`` chose; ``ValueError``, naming the ``method`` that needs it, before that."""
@@ -637,6 +634,7 @@ class Sequential(Weights):
                 "optimizer": optimizers.serialize(self._trainer.optimizer),
                 "loss": losses.serialize(self._trainer.loss),
                 "metrics": [metrics.serialize(m) for m in self._trainer.metrics],
+                "weighted_metrics": [metrics.serialize(m) for m in self._trainer.weighted_metrics],
             }
         return json.dumps(whole, **json_kwargs)
 
@@ -654,9 +652,16 @@ def model_from_json(json_string: str, custom_objects: dict[str, type[Layer]] | N
     model = Sequential.from_config(whole["config"], custom_objects)
     if "compile_config" in whole:
         chosen = whole["compile_config"]
-        scored = [metrics.deserialize(m) for m in chosen.get("metrics") or ()]
-        model.compile(chosen["optimizer"], chosen["loss"], metrics=scored)
+        scored, weighted = (
+            [metrics.deserialize(m) for m in chosen.get(key) or ()] for key in ("metrics", "weighted_metrics")
+        )
+        model.compile(chosen["optimizer"], chosen["loss"], metrics=scored, weighted_metrics=weighted)
     return model
+
+
+def _listed(metrics: Any) -> list[Any]:
+    """Metrics as ``compile`` takes them, as a list."""
+    return [] if metrics is None else list(metrics) if isinstance(metrics, list | tuple) else [metrics]
 
 
 def _scores(logs: dict[str, float], return_dict: bool) -> Any:

@@ -31,7 +31,11 @@ DTYPES = ("real", "int32", "float64", "any")
 
 @dataclass(frozen=True)
 class Buffer:
-    """A named array of a program. ``base`` names the buffer whose memory it shares, from its element ``start`` on."""
+    """A named array of a program.
+
+    ``base`` names the buffer whose memory it shares, from its element ``start`` on. ``initial`` is what a ``total``
+    holds before the first batch; ``None``: zeros.
+    """
 
     name: str
     kind: str
@@ -39,6 +43,7 @@ class Buffer:
     dtype: str = "real"
     base: str | None = None
     start: int = 0
+    initial: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.dtype not in DTYPES:

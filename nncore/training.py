@@ -10,8 +10,10 @@ import numpy as np
 from nncore import backends, metrics, random
 from nncore.backends import Epoch, Executable, Memory
 from nncore.compiler import (
+    LOSS_TOTAL,
     UPDATE_ROWS,
     FlatVectors,
+    Plan,
     fuse,
     lower_evaluate,
     lower_input_gradient,
@@ -33,12 +35,12 @@ from nncore.data import (
 from nncore.errors import DataError
 from nncore.layers.base import Layer, elements
 from nncore.losses import BinaryCrossentropy, Loss
-from nncore.metrics import Metric
+from nncore.metrics import Score
 from nncore.optimizers import Optimizer
 from nncore.program import Program, Shape
 
 Array = np.ndarray[Any, Any]
-Logs = dict[str, float]
+Logs = dict[str, Any]
 
 PREDICT_BATCH = 256
 """Rows predicted at a time where the caller does not say: no bit depends on it."""
@@ -137,14 +139,23 @@ class Trainer:
         metrics: Names, functions, classes or instances; ``"accuracy"`` is resolved when the targets are known.
         optimizer: The optimizer.
         finite: Whether to refuse NaN and infinities in the data.
+        weighted_metrics: Metrics for which sample weights count.
+
+    Attributes:
+        scores: The metrics as the last data resolved them.
     """
 
-    def __init__(self, loss: Loss, metrics: Sequence[Any], optimizer: Optimizer, finite: bool) -> None:
+    def __init__(
+        self, loss: Loss, metrics: Sequence[Any], optimizer: Optimizer, finite: bool,
+        weighted_metrics: Sequence[Any] = (),
+    ) -> None:  # fmt: skip
         self.loss = loss
         self.metrics = list(metrics)
+        self.weighted_metrics = list(weighted_metrics)
         self.optimizer = optimizer
         self.finite = finite
-        self.resolved: list[Metric] = []
+        self.scores: list[Score] = []
+        self._resolved: dict[tuple[Shape, Shape], list[Score]] = {}
         self._seed = random.draw_seed()
 
     # Data.
@@ -233,11 +244,16 @@ class Trainer:
         weights: Array = table[labels]
         return weights
 
-    def resolve_metrics(self, y_shape: Shape, machine: Machine) -> list[Metric]:
-        """The metrics for targets and predictions of these shapes; duplicate names get a number."""
-        resolved = [metrics.get(m, y_shape, machine.output_shape) for m in self.metrics]
+    def resolve_metrics(self, y_shape: Shape, machine: Machine) -> list[Score]:
+        """The metrics for targets and predictions of these shapes, by unique names."""
         p = machine.output_shape
-        for metric in resolved:
+        if (y_shape, p) in self._resolved:
+            return self._resolved[y_shape, p]
+        resolved = metrics.scores(
+            [metrics.resolve(m, y_shape, p) for m in self.metrics],
+            [metrics.resolve(m, y_shape, p) for m in self.weighted_metrics],
+        )
+        for _, metric, _ in resolved:
             wanted = p[1:-1] if metric.target == "labels" else p[1:]
             have, want = (int(np.prod([n for n in s if n is not None])) for s in (y_shape[1:], wanted))
             if have != want:
@@ -245,17 +261,9 @@ class Trainer:
                     f"The metric {metric.name!r} needs y of shape {('rows', *wanted)} for predictions of shape {p}. "
                     f"Received: {('rows', *y_shape[1:])}."
                 )
+            metric.build(p)
+        self._resolved[y_shape, p] = resolved
         return resolved
-
-    def names(self, resolved: Sequence[Metric]) -> list[str]:
-        """The keys of loss and metrics, in the order of ``compile``."""
-        names = ["loss"]
-        for metric in resolved:
-            name, count = metric.name, 1
-            while name in names:
-                name, count = f"{metric.name}_{count}", count + 1
-            names.append(name)
-        return names
 
     # Programs.
 
@@ -267,37 +275,43 @@ class Trainer:
 
     def _lowering(
         self, machine: Machine, mode: str, y_shape: Shape, weighted: bool
-    ) -> tuple[Any, Callable[[], Program], list[Metric]]:
+    ) -> tuple[Any, Callable[[], Program], list[Score]]:
         """The key under which a program is kept, what lowers it, and its metrics."""
         resolved = self.resolve_metrics(y_shape, machine)
 
         def lower() -> Program:
-            scored = (machine.layers, machine.x_shape, self.loss, resolved, weighted)
+            plain, counted = ([s.metric for s in resolved if s.weighted is wanted] for wanted in (False, True))
+            scored = (machine.layers, machine.x_shape, self.loss, plain, weighted)
             if mode == "train":
-                return lower_train(*scored, self.optimizer)
-            return lower_evaluate(*scored)
+                return lower_train(*scored, self.optimizer, counted)
+            return lower_evaluate(*scored, counted)
 
         return (mode, y_shape, weighted, self), lower, resolved
 
-    def executable(self, machine: Machine, mode: str, data: Data, batch: int) -> tuple[Executable, list[Metric]]:
+    def executable(self, machine: Machine, mode: str, data: Data, batch: int) -> tuple[Executable, list[Score]]:
         """The program for ``data``, loaded for batches of ``batch`` rows, and its metrics."""
         assert data.y is not None
         y_shape: Shape = (None, *data.y.shape[1:])
         key, lower, resolved = self._lowering(machine, mode, y_shape, data.sample_weight is not None)
-        self.resolved = resolved
+        self.scores = resolved
         return machine.executable(key, lower, batch), resolved
 
-    def memory(self, machine: Machine, data: Data) -> Memory:
-        """The weights, the optimizer's state, totals of zero, and the arrays of ``data``."""
+    def memory(self, machine: Machine, plan: Plan, data: Data) -> Memory:
+        """The weights, the optimizer's state, totals as they begin, and the arrays of ``data``."""
         state = self.optimizer.ensure_state(machine.flat.trained)
-        return Memory(machine.flat, state, np.zeros(1 + len(self.metrics)), data.arrays())
+        return Memory(machine.flat, state, np.array(plan.initial), data.arrays())
 
-    def logs(self, machine: Machine, memory: Memory, resolved: Sequence[Metric], rows: int) -> Logs:
-        """Loss and metrics as means over the first ``rows`` rows, in the order of ``compile``."""
-        values = max(1, rows * elements(machine.output_shape[:-1]))
-        logs = {n: total / values for n, total in zip(self.names(resolved), memory.totals.tolist(), strict=True)}
-        for metric, name in zip(resolved, list(logs)[1:], strict=True):
-            logs[name] = metric.finish(logs[name])
+    def logs(self, machine: Machine, plan: Plan, memory: Memory, resolved: Sequence[Score], rows: int) -> Logs:
+        """Loss and metrics over the first ``rows`` samples, in the order of ``compile``."""
+        values = rows * elements(machine.output_shape[:-1])
+        logs: Logs = {"loss": float(memory.totals[plan.totals[LOSS_TOTAL]][0]) / max(1, values)}
+        for name, metric, _ in resolved:
+            own = f"total/{name}/"
+            totals = {n.removeprefix(own): memory.totals[at] for n, at in plan.totals.items() if n.startswith(own)}
+            if totals:  # a metric that keeps its state itself has none
+                metric.reset_state()
+                metric.absorb(totals, values)
+            logs |= _named_results(name, metric.result())
         return logs
 
     # Single batches.
@@ -314,21 +328,29 @@ class Trainer:
     def train_on_batch(self, machine: Machine, data: Data) -> Logs:
         """One step on all of ``data``; loss and metrics before it."""
         executable, resolved = self.executable(machine, "train", data, len(data))
-        memory = self.memory(machine, data)
+        memory = self.memory(machine, executable.plan, data)
         step = self.optimizer.steps
         epoch = Epoch(len(data), step=step, seed=self._seed, rates=self.optimizer.rates(step, 1))
         try:
             executable.run(memory, epoch, 0, 1)
         finally:
             self.optimizer.steps = step + int(memory.done[0])
-        return self.logs(machine, memory, resolved, len(data))
+        return self.logs(machine, executable.plan, memory, resolved, len(data))
 
     def test_on_batch(self, machine: Machine, data: Data) -> Logs:
         """Loss and metrics of ``data`` as one batch."""
         executable, resolved = self.executable(machine, "evaluate", data, len(data))
-        memory = self.memory(machine, data)
+        memory = self.memory(machine, executable.plan, data)
         executable.run(memory, one_pass(executable.program, len(data)), 0, 1)
-        return self.logs(machine, memory, resolved, len(data))
+        return self.logs(machine, executable.plan, memory, resolved, len(data))
+
+
+def _named_results(name: str, result: Any) -> Logs:
+    """What a metric says, by name: a number, an array of several, or a dict of its own names."""
+    if isinstance(result, dict):
+        return {key: value for part, found in result.items() for key, value in _named_results(part, found).items()}
+    array = np.asarray(result)
+    return {name: float(array.reshape(())) if array.size == 1 else np.array(array)}
 
 
 def one_pass(program: Program, count: int) -> Epoch:

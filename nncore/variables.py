@@ -19,13 +19,18 @@ def aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
+DTYPES = ("float32", "float64", "int32", "int64")
+"""What variables may hold. The weights of models are float32; the state of metrics may be the others."""
+
+
 class Variable(NDArrayOperatorsMixin):
-    """A float32 array with a name, which models train in place.
+    """An array with a name: a weight, which models train in place, or part of the state of a metric.
 
     Args:
         value: Initial values: anything ``np.asarray`` takes.
         name: Its name inside its layer, such as ``"kernel"``.
         trainable: Whether optimizers change it.
+        dtype: By default float32.
 
     Attributes:
         value: The values, as a NumPy array that is written in place. Read it anew each time: a model that adopts the
@@ -37,9 +42,9 @@ class Variable(NDArrayOperatorsMixin):
     """Counts every move of any variable: flat vectors look for theirs only when it has changed."""
 
     def __init__(self, value: Any, name: str = "variable", trainable: bool = True, dtype: Any = None) -> None:
-        if dtype is not None and np.dtype(dtype) != np.float32:
-            raise ValueError(f"Variable: dtype must be 'float32' or None. Received: dtype={dtype!r}.")
-        self.value: Array = np.array(value, np.float32)
+        if dtype is not None and str(dtype) not in DTYPES:
+            raise ValueError(f"Variable: dtype must be one of {', '.join(DTYPES)}, or None. Received: dtype={dtype!r}.")
+        self.value: Array = np.array(value, dtype or "float32")
         self.name = name
         self.path = name
         self.trainable = trainable
@@ -66,7 +71,7 @@ class Variable(NDArrayOperatorsMixin):
 
     @property
     def dtype(self) -> str:
-        """The name of the values' type, ``"float32"``."""
+        """The name of the values' type."""
         return str(self.value.dtype)
 
     def numpy(self) -> Array:

@@ -168,7 +168,7 @@ class Run:
     def start(
         program: Program, at: Plan, flat: FlatVectors, state: Array, arrays: Mapping[str, Array], real: Any = np.float32
     ) -> Run:
-        """Copies of weights and state, zero totals, NaN everywhere else but between the weights' gradients."""
+        """Copies of weights and state, totals as they begin, NaN everywhere else but between the weights' gradients."""
         own = Vectors.copy(flat, real)
         for name, buffer in program.buffers.items():
             if buffer.kind == "gradient" and name.startswith("d_"):
@@ -177,7 +177,7 @@ class Run:
         workspace[...] = np.nan
         kept = empty(state.size, real)
         kept[...] = state
-        return Run(program, at, own, kept, arrays, workspace, np.zeros(len(at.totals)))
+        return Run(program, at, own, kept, arrays, workspace, np.array(at.initial))
 
     def run(self, backend: Backend, epoch: Epoch, first: int = 0, last: int | None = None) -> Run:
         """Run the batches from ``first`` to ``last``, by default all of the epoch."""

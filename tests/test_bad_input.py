@@ -527,9 +527,9 @@ ARGUMENTS: dict[str, tuple[Use, type[Exception], tuple[str, ...]]] = {
         ("loss_weights", "None"),
     ),
     "compile: weighted_metrics": (
-        lambda m: m.compile("sgd", "mse", weighted_metrics=["mae"]),
+        lambda m: m.compile("sgd", "mse", weighted_metrics=["maee"]),
         ValueError,
-        ("weighted_metrics", "None"),
+        ("Unknown metric: 'maee'",),
     ),
     "add: text": (lambda m: m.add("dense"), ValueError, ("Sequential.add takes a layer", "'dense' (of type str)")),
     "add: a class": (lambda m: m.add(Dense), ValueError, ("takes a layer", "Make one: Dense(…)")),

@@ -39,6 +39,10 @@ class Model:
     history: Any = None
     weight: np.ndarray = field(default_factory=lambda: np.zeros(1))
 
+    @property
+    def metrics_names(self) -> list[str]:
+        return ["loss", *(metric.name for metric in self.metrics)]
+
     def get_weights(self) -> list[np.ndarray]:
         return [self.weight]
 

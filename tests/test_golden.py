@@ -263,14 +263,17 @@ def test_metric(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in METRICS if name != "Mean"])
 def test_metric_in_a_program(name: str, backend: str) -> None:
-    """The metric of a model whose predictions are its inputs. Models compile no weighted metrics yet."""
+    """The metric of a model whose predictions are its inputs, once without the samples' weights and once with them."""
     case = GOLDEN["metrics"][name]
-    t, p, _ = metric_data(case)
+    t, p, w = metric_data(case)
     model = Sequential([Input(p.shape[1:]), Activation("linear")])
-    sparse = t.ndim < p.ndim
-    model.compile("sgd", "sparse_categorical_crossentropy" if sparse else "mse", metrics=[getattr(metrics, name)()])
-    value = model.evaluate(p, t, batch_size=4, verbose=0)[1]
-    assert error(value, case["result"]) <= 1e-6
+    plain, weighted = (getattr(metrics, name)(**case["kw"]) for _ in range(2))
+    loss = "sparse_categorical_crossentropy" if t.ndim < p.ndim else "mse"
+    model.compile("sgd", loss, metrics=[plain], weighted_metrics=[weighted])
+    found = model.evaluate(p, t, sample_weight=w, batch_size=4, verbose=0, return_dict=True)
+
+    agree(case, {"result": found[plain.name], "weighted": found[f"weighted_{plain.name}"]}, 1e-6)
+    agree(case, {"result": plain.result(), "weighted": weighted.result()}, 1e-6)
 
 
 # Optimizers.

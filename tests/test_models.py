@@ -680,7 +680,7 @@ def test_program_is_readable() -> None:
         "  4  dense_1/dz[batch, 3], loss[batch], accuracy/match[batch] = "
         "softmax_cross_entropy_train(dense_1/y, y, -)   # m=batch n=3",
         "  5  total/loss[] = add_rows(loss, -)   # m=batch",
-        "  6  total/metric0[] = add_rows(accuracy/match, -)   # m=batch",
+        "  6  total/accuracy/total[] = add_rows(accuracy/match, -)   # m=batch",
         "  7  dense_1/dx[batch, 8] = dense_grad_x_relu(dense_1/dz, dense_1/kernel, dense/y)   # m=batch n=3 k=8",
         "  8  dense_1/kernel[8, 3] = dense_grad_w_sgd(dense/y, dense_1/dz, dense_1/kernel)   # m=batch k=8 n=3",
         "  9  dense_1/bias[3] = bias_grad_sgd(dense_1/dz, dense_1/bias)   # m=batch n=3",

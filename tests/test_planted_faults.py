@@ -35,7 +35,9 @@ from nncore.compiler import FlatVectors
 from nncore.layers import Dropout
 from nncore.optimizers import Optimizer
 
-autodiff, fuse, plan = (import_module(f"nncore.compiler.{name}") for name in ("autodiff", "fuse", "plan"))
+autodiff, fuse, lower, plan = (
+    import_module(f"nncore.compiler.{name}") for name in ("autodiff", "fuse", "lower", "plan")
+)
 
 Test = Callable[[], Any]
 
@@ -230,10 +232,16 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         golden_loss("MeanSquaredError", 0),
     ),
     "accuracy looks at the wrong shape": (
-        metrics._accuracy,
+        metrics.resolve,
         "len(y_shape) < len(p_shape)",
         "len(y_shape) > len(p_shape)",
         lambda: test_training.test_accuracy_by_shape("numpy"),
+    ),
+    "metrics of all samples are weighted": (
+        lower._score,
+        "weight if counts else None",
+        "weight",
+        lambda: test_golden.test_metric_in_a_program("BinaryAccuracy", "native"),
     ),
     "dropout in predictions": (
         Dropout.lower,
@@ -312,7 +320,7 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
     ),
     "the totals of all epochs": (
         loops.ArrayFeed.begin,
-        "self.memory.totals[...] = 0",
+        "self.memory.totals[...] = self._executable.plan.initial",
         "pass",
         lambda: test_training.test_fit_by_hand(8, "native"),
     ),

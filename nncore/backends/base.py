@@ -32,7 +32,7 @@ class Memory:
     state: Array
     """The optimizer's slots, one after the other."""
     totals: Array
-    """float64 sums over the batches run so far, in the order of ``Plan.totals``."""
+    """float64 sums over the batches run so far, where ``Plan.totals`` says; first they are ``Plan.initial``."""
     arrays: Mapping[str, Array] = field(default_factory=dict)
     """The caller's arrays by buffer name: sources and inputs with one row a sample, and outputs."""
     done: Array = field(default_factory=lambda: np.zeros(1, np.int64))

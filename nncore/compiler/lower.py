@@ -8,7 +8,7 @@ from nncore.builder import Builder
 from nncore.compiler.autodiff import differentiate, differentiate_in
 from nncore.layers.base import Layer, elements
 from nncore.losses import Loss
-from nncore.metrics import Metric
+from nncore.metrics import Metric, Score, scores
 from nncore.optimizers.base import Optimizer
 from nncore.program import Buffer, Program, Shape
 
@@ -63,7 +63,7 @@ class _Targets:
 
 
 def _score(
-    b: Builder, layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool
+    b: Builder, layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Score], weighted: bool
 ) -> tuple[Buffer, Buffer | None]:
     """Append forward pass, loss and metrics with their running totals; returns the loss of each row and its weight."""
     prediction = forward(b, layers, load(b, "x", x_shape))
@@ -74,10 +74,9 @@ def _score(
         if weight is not None and len(rows.shape) > 1:
             weight = _spread(b, weight, rows)
     b.emit_to("add_rows", (b.declare("total", LOSS_TOTAL, (), "float64"),), rows, weight)
-    for i, metric in enumerate(metrics):
-        with b.scope(metric.name):
-            value = metric.lower(b, targets.get(metric.target), prediction)
-        b.emit_to("add_rows", (b.declare("total", f"total/metric{i}", (), "float64"),), value, None)
+    for name, metric, counts in metrics:
+        with b.scope(name):
+            metric.lower(b, targets.get(metric.target), prediction, weight if counts else None)
     return rows, weight
 
 
@@ -88,11 +87,12 @@ def _spread(b: Builder, weight: Buffer, rows: Buffer) -> Buffer:
 
 
 def lower_evaluate(
-    layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool
-) -> Program:
+    layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool,
+    weighted_metrics: Sequence[Metric] = (),
+) -> Program:  # fmt: skip
     """x and y to the totals of loss and metrics."""
     b = Builder("evaluate", training=False)
-    _score(b, layers, x_shape, loss, metrics, weighted)
+    _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted)
     return b.finish()
 
 
@@ -130,11 +130,11 @@ def _gradient_in(b: Builder, x: Buffer, value: Buffer, d_value: Buffer) -> Progr
 
 def lower_train(
     layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool,
-    optimizer: Optimizer,
+    optimizer: Optimizer, weighted_metrics: Sequence[Metric] = (),
 ) -> Program:  # fmt: skip
     """x and y to totals and updated weights."""
     b = Builder("train", training=True)
-    rows, weight = _score(b, layers, x_shape, loss, metrics, weighted)
+    rows, weight = _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted)
     trained = [v for layer in layers for v in layer.weights if v.trainable]
     if trained:
         with b.scope("loss"):

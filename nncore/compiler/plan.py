@@ -82,13 +82,17 @@ class Plan(NamedTuple):
     batch: int
     offsets: Mapping[str, int]
     workspace: int
-    totals: tuple[str, ...]
+    totals: Mapping[str, slice]
+    """Where each total lies in their memory."""
+    initial: tuple[float, ...] = ()
+    """What the memory of the totals holds before the first batch."""
 
 
 def plan(program: Program, flat: Mapping[str, int], batch: int) -> Plan:
     """The memory plan of a program over flat vectors with the given ``offsets``."""
     offsets, workspace = _plan_workspace(program, batch)
-    totals: list[str] = []
+    totals: dict[str, slice] = {}
+    initial: list[float] = []
     for name, buffer in program.buffers.items():
         if buffer.base is not None:
             continue
@@ -101,13 +105,14 @@ def plan(program: Program, flat: Mapping[str, int], batch: int) -> Plan:
         elif buffer.kind == "state":
             offsets[name] = 0
         elif buffer.kind == "total":
-            offsets[name] = len(totals)
-            totals.append(name)
+            offsets[name] = len(initial)
+            initial += buffer.initial or [0.0] * buffer.per_row
+            totals[name] = slice(offsets[name], len(initial))
     for name in program.buffers:
         root, start = program.root(name).name, program.start(name)
         if root in offsets:
             offsets[name] = offsets[root] + start
-    return Plan(batch, offsets, workspace, tuple(totals))
+    return Plan(batch, offsets, workspace, totals, tuple(initial))
 
 
 def _lifetimes(program: Program) -> dict[str, tuple[Buffer, int, int]]:

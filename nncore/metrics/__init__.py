@@ -1,0 +1,100 @@
+"""Metrics: running values over batches, standalone or inside ``fit``, ``evaluate`` and their programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nncore import losses
+from nncore.errors import unknown_name
+from nncore.metrics.accuracy import BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy
+from nncore.metrics.base import Metric, Score, scores
+from nncore.metrics.means import Mean, MeanMetricWrapper, Sum
+from nncore.metrics.of_losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    RootMeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
+from nncore.names import snake_case
+from nncore.program import Shape
+
+_CLASSES: tuple[type[Metric], ...] = (
+    BinaryAccuracy, BinaryCrossentropy, CategoricalAccuracy, CategoricalCrossentropy, MeanAbsoluteError,
+    MeanSquaredError, RootMeanSquaredError, SparseCategoricalAccuracy, SparseCategoricalCrossentropy,
+)  # fmt: skip
+_BY_CLASS: dict[str, type[Metric]] = {cls.__name__: cls for cls in (*_CLASSES, Mean, Sum)}
+_ALIASES = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "bce": "binary_crossentropy"}
+_BY_NAME: dict[str, type[Metric]] = {snake_case(cls.__name__): cls for cls in _CLASSES}
+_BY_NAME |= {alias: _BY_NAME[name] for alias, name in _ALIASES.items()}
+_NAMES = {**_BY_NAME, **{cls.__name__.lower(): cls for cls in _CLASSES}}
+"""The metrics by all names, in lower case."""
+
+_ACCURACY = ("accuracy", "acc")
+_BY_SHAPE = (*_ACCURACY, "crossentropy", "ce")
+"""Names whose meaning depends on the shapes of targets and predictions."""
+
+__all__ = [
+    "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy", "CategoricalCrossentropy", "Mean",
+    "MeanAbsoluteError", "MeanMetricWrapper", "MeanSquaredError", "Metric", "RootMeanSquaredError", "Score",
+    "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "Sum", "check", "deserialize", "get", "resolve",
+    "scores", "serialize",
+]  # fmt: skip
+
+
+def check(identifier: Any) -> None:
+    """Raise ``ValueError`` where ``resolve`` would not know a metric; the known names are listed."""
+    if isinstance(identifier, str) and identifier.lower() in _BY_SHAPE:
+        return
+    get(identifier)
+
+
+def get(identifier: Any) -> Metric:
+    """The metric of a name, class, config, loss function or instance. One given as a string is named as typed.
+
+    Names are those of the classes, also in snake case, in capitals or not, and ``mse mae bce``.
+    """
+    if isinstance(identifier, Metric):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, Metric):
+        return identifier()
+    if isinstance(identifier, str) and identifier.lower() in _NAMES:
+        return _NAMES[identifier.lower()](name=identifier)
+    if isinstance(identifier, dict) and identifier.get("class_name") in _BY_CLASS:
+        return _BY_CLASS[identifier["class_name"]].from_config(dict(identifier.get("config", {})))
+    for name, function in losses.FUNCTIONS.items():
+        if identifier is function:
+            return _BY_NAME[name]()
+    raise unknown_name("metric", identifier, [*_BY_NAME, *_BY_SHAPE])
+
+
+def resolve(identifier: Any, y_shape: Shape, p_shape: Shape) -> Metric:
+    """``get``, for targets and predictions of these shapes.
+
+    ``"accuracy"`` (or ``"acc"``) and ``"crossentropy"`` (or ``"ce"``) mean, by the shapes: the binary one for one
+    prediction a row; the sparse categorical one for one target a row; else the categorical one.
+    """
+    if not isinstance(identifier, str) or identifier.lower() not in _BY_SHAPE:
+        return get(identifier)
+    suffix = "accuracy" if identifier.lower() in _ACCURACY else "crossentropy"
+    if p_shape[-1] == 1:
+        kind = "binary"
+    elif len(y_shape) < len(p_shape) or y_shape[-1] == 1:
+        kind = "sparse_categorical"
+    else:
+        kind = "categorical"
+    return _BY_NAME[f"{kind}_{suffix}"](name=identifier)
+
+
+def serialize(metric: Any) -> Any:
+    """A metric as a JSON-able value: its name as typed, or a config."""
+    if isinstance(metric, str):
+        return metric
+    found = get(metric)
+    return {"class_name": type(found).__name__, "config": found.get_config()}
+
+
+def deserialize(config: Any) -> Any:
+    """What ``serialize`` described, as ``compile`` takes it."""
+    return get(config) if isinstance(config, dict) else config
