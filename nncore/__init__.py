@@ -15,12 +15,14 @@ from nncore import (
     activations,
     backend,
     callbacks,
+    constraints,
     initializers,
     layers,
     losses,
     metrics,
     models,
     optimizers,
+    regularizers,
     utils,
 )
 from nncore.backends import (
@@ -42,8 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Input", "Sequential", "Variable", "__version__", "activations", "backend", "callbacks", "check_gradients",
-    "config_summary", "datasets", "get_backend", "get_num_threads", "gradients", "initializers", "kernels", "layers",
-    "losses", "metrics", "models", "optimizers", "plot", "set_backend", "set_num_threads", "show_config", "utils",
+    "config_summary", "constraints", "datasets", "get_backend", "get_num_threads", "gradients", "initializers",
+    "kernels", "layers", "losses", "metrics", "models", "optimizers", "plot", "regularizers", "set_backend",
+    "set_num_threads", "show_config", "utils",
 ]  # fmt: skip
 
 _ON_DEMAND = ("datasets", "gradients", "kernels", "plot")

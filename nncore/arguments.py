@@ -60,6 +60,15 @@ def fraction(owner: str, argument: str, value: Any, below_one: bool = False) -> 
     return float(value)
 
 
+def must_be_none(owner: str, **arguments: Any) -> None:
+    """Raise ``ValueError`` where one of Keras's arguments that nncore has no use for is not ``None``."""
+    for argument, value in arguments.items():
+        if value is not None:
+            raise ValueError(
+                f"{owner}: {argument} must be None: nncore has no such thing. Received: {argument}={value!r}."
+            )
+
+
 def data_format(owner: str, value: Any) -> str:
     """``"channels_last"``, also for ``None``, or ``"channels_first"``; ``ValueError`` for anything else."""
     if value not in (None, "channels_last", "channels_first"):

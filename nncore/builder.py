@@ -28,11 +28,17 @@ class Builder:
     Args:
         name: The program's name.
         training: Whether layers lower to what they do in training (dropout drops) or in inference.
+        scored: Whether it computes a loss, to which ``penalties`` are added.
+
+    Attributes:
+        penalties: Buffers of shape ``()`` that are added to the mean of the rows' losses.
     """
 
-    def __init__(self, name: str, training: bool) -> None:
+    def __init__(self, name: str, training: bool, scored: bool = False) -> None:
         self.name = name
         self.training = training
+        self.scored = scored
+        self.penalties: list[Buffer] = []
         self.buffers: dict[str, Buffer] = {}
         self.instructions: list[Instruction] = []
         self.variables: dict[str, Variable] = {}
@@ -157,6 +163,12 @@ class Builder:
     def start(self, buffer: Buffer) -> int:
         """The element of that memory at which ``buffer`` starts."""
         return buffer.start + (0 if buffer.base is None else self.start(self.buffers[buffer.base]))
+
+    def is_read(self, buffer: Buffer) -> bool:
+        """Whether an instruction reads ``buffer``, under whatever name."""
+        root = self.root(buffer)
+        names = (name for i in self.instructions for name in i.inputs if name is not None)
+        return any(self.root(self.buffers[name]) is root for name in names)
 
     def producer(self, buffer: Buffer) -> Instruction | None:
         """The instruction that wrote ``buffer`` last, or ``None`` for what comes from outside."""

@@ -136,10 +136,12 @@ class _Crossentropy(Loss):
         producer = b.producer(prediction)
         if producer is None or producer.op != self.activation:
             return b.emit(self.op, prediction, target)[0]
-        # The activation and the loss become one op that starts from the logits and yields the probabilities too.
-        b.instructions.remove(producer)
         (logits,) = producer.inputs
         assert logits is not None
+        if b.is_read(prediction):  # a penalty of the probabilities has a gradient of its own
+            return b.emit(self.logits_op, b.buffers[logits], target)[1]
+        # The activation and the loss become one op that starts from the logits and yields the probabilities too.
+        b.instructions.remove(producer)
         rows = b.declare("workspace", "loss", prediction.shape[:-1])
         return b.emit_to(self.logits_op, (prediction, rows), b.buffers[logits], target)[1]
 

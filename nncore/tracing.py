@@ -276,14 +276,14 @@ _FUNCTIONS: dict[Any, Callable[..., Symbol]] = {
 
 def trace(b: Builder, function: Callable[..., Any], *operands: Buffer) -> Symbol | None:
     """Append what ``function`` does with symbols of the operands; ``None``, with nothing appended, where it cannot."""
-    kept = len(b.instructions)
+    kept, penalties = len(b.instructions), len(b.penalties)
     try:
         result = function(*(Symbol(b, operand) for operand in operands))
     except Exception:  # it needs values; an error of its own comes up again when it is called with arrays
         result = None
     if isinstance(result, Symbol):
         return result
-    del b.instructions[kept:]
+    del b.instructions[kept:], b.penalties[penalties:]
     return None
 
 

@@ -31,6 +31,8 @@ class Variable(NDArrayOperatorsMixin):
         name: Its name inside its layer, such as ``"kernel"``.
         trainable: Whether optimizers change it.
         dtype: By default float32.
+        regularizer: A regularizer, whose penalty of the values is added to the loss while they are trainable.
+        constraint: A constraint, which holds the values after each update.
 
     Attributes:
         value: The values, as a NumPy array that is written in place. Read it anew each time: a model that adopts the
@@ -41,13 +43,18 @@ class Variable(NDArrayOperatorsMixin):
     moves = 0
     """Counts every move of any variable: flat vectors look for theirs only when it has changed."""
 
-    def __init__(self, value: Any, name: str = "variable", trainable: bool = True, dtype: Any = None) -> None:
+    def __init__(
+        self, value: Any, name: str = "variable", trainable: bool = True, dtype: Any = None, *,
+        regularizer: Any = None, constraint: Any = None,
+    ) -> None:  # fmt: skip
         if dtype is not None and str(dtype) not in DTYPES:
             raise ValueError(f"Variable: dtype must be one of {', '.join(DTYPES)}, or None. Received: dtype={dtype!r}.")
         self.value: Array = np.array(value, dtype or "float32")
         self.name = name
         self.path = name
         self.trainable = trainable
+        self.regularizer = regularizer
+        self.constraint = constraint
 
     @property
     def key(self) -> str:
@@ -164,6 +171,11 @@ class Weights:
     def non_trainable_weights(self) -> list[Variable]:
         """The variables that training leaves alone."""
         return [v for v in self.weights if not v.trainable]
+
+    @property
+    def losses(self) -> list[Any]:
+        """The penalties of the trainable weights that have a regularizer, for their values as they are."""
+        return [v.regularizer(v.value) for v in self.trainable_weights if v.regularizer is not None]
 
     trainable_variables = trainable_weights
     non_trainable_variables = non_trainable_weights

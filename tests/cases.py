@@ -72,6 +72,14 @@ MATRICES = [
         (2, 3, 17), (9, 5, 4), (3, 17, 31),
     ]
 ]  # fmt: skip
+BLOCKS = [
+    {"m": m, "b": b, "c": c}
+    for m, b, c in [
+        *((1, b, c) for b in (1, 4, 17) for c in (1, 3, 16, 17, 63, 64, 65, 130)),
+        *((m, 5, 3) for m in (0, 2, 7)),
+        *((m, b, 1) for m in (2, 17) for b in (1, 15, 16, 33)),
+    ]
+]
 
 
 def with_special(make: Maker) -> Maker:
@@ -329,6 +337,24 @@ CASES = {
         ),
         Case("sparse_cross_entropy", ROWS, _first_special(probability, label), ulps=3, why=LOG),
         Case("sparse_cross_entropy_grad", ROWS, _first_special(probability, label, real), aliases=((0, 0),)),
+        Case(
+            "penalty", [*ELEMENTS, {"m": 5000}], _each([grid]),
+            ({"l1": 0.125, "l2": 0.0}, {"l1": 0.0, "l2": 0.25}, {"l1": 0.01, "l2": 0.003}, {"l1": 0.0, "l2": 0.0}),
+        ),
+        Case(
+            "penalty_grad", ELEMENTS, (*_each([real, real]), (grid, grid)),
+            ({"l1": 0.125, "l2": 0.0}, {"l1": 0.0, "l2": 0.25}, {"l1": 0.01, "l2": 0.003}), aliases=((0, 1),),
+        ),
+        Case("per_sample", ROWS, ((real, real),)),
+        Case("constant", ELEMENTS[:1], ((),), ({"value": 0.1},)),
+        Case("add_penalty", ELEMENTS, ((real, real),), state=((0, -1),)),
+        Case("off_diagonal", [{"k": d["m"], "n": d["n"]} for d in ROWS], _first_special(real), aliases=((0, 0),)),
+        Case(
+            "limit_norm", BLOCKS, ((grid,), (with_special(real),)),
+            ({"least": 0.0, "most": 2.0, "rate": 1.0}, {"least": 1.0, "most": 1.0, "rate": 1.0},
+             {"least": 3.0, "most": 9.0, "rate": 0.3}),
+            ulps=4, why="a sum of b squares in another order, its root, and the quotient by it", state=((0, 0),),
+        ),
         Case("loss_scale", ELEMENTS, ((weight, real), (absent, real))),
         Case("spread", ROWS, ((weight, real),)),
         Case("add_rows", ELEMENTS, (*_each([real, weight]), (real, absent)), state=((0, -1),)),

@@ -12,9 +12,11 @@ from nncore import backends, losses, metrics, random
 from nncore.backends import Backend, Epoch, Memory
 from nncore.backends.native import NativeBackend
 from nncore.compiler import FlatVectors, Plan, empty, lower_train, plan
+from nncore.constraints import MaxNorm
 from nncore.data import flat_rows
 from nncore.layers import (
     Activation,
+    ActivityRegularization,
     Dense,
     Dropout,
     Flatten,
@@ -46,6 +48,7 @@ from nncore.optimizers import (
     RMSprop,
 )
 from nncore.program import Program
+from nncore.regularizers import L1L2, L2
 
 Array = np.ndarray[Any, Any]
 
@@ -270,18 +273,25 @@ def random_hidden(rng: np.random.Generator) -> list[Layer]:
         units = int(pick(rng, 1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 33, 50))
         activation = pick(rng, None, "relu", "relu", "tanh", "sigmoid", "softmax")
         bias = pick(rng, "zeros", "glorot_normal")
-        layers.append(Dense(units, activation, use_bias=bool(rng.random() < 0.8), bias_initializer=bias))
+        held = pick(
+            rng, {}, {}, {}, {}, {"kernel_regularizer": L1L2(0.01, 0.02)}, {"kernel_constraint": MaxNorm(1.0)},
+            {"activity_regularizer": L2(0.01), "bias_regularizer": "l2"},
+            {"kernel_regularizer": "l1", "bias_constraint": "non_neg"},
+        )  # fmt: skip
+        layers.append(Dense(units, activation, use_bias=bool(rng.random() < 0.8), bias_initializer=bias, **held))
+        if rng.random() < 0.15:
+            layers.append(Dropout(float(pick(rng, 0.1, 0.5, 0.9)), seed=int(rng.integers(5))))
         if rng.random() < 0.4:
             layers.append(
                 pick(
                     rng,
-                    Dropout(float(pick(rng, 0.1, 0.5, 0.9)), seed=int(rng.integers(5))),
                     Activation(pick(rng, "relu", "tanh", "sigmoid", "softmax", "linear")),
                     ReLU(max_value=1.5, negative_slope=0.25, threshold=0.1),
                     ReLU(),
                     Softmax(),
                     Rescaling(0.5, -0.25),
                     Identity(),
+                    ActivityRegularization(0.01, 0.02),
                 )
             )
     return layers

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from oracles import error
 
-from nncore import activations, backends, layers, losses, metrics, optimizers
+from nncore import activations, backends, constraints, layers, losses, metrics, optimizers, regularizers
 from nncore.backends import Epoch, Memory
 from nncore.builder import Builder
 from nncore.compiler import FlatVectors, plan
@@ -73,9 +73,24 @@ SCHEDULES = {
     "CosineDecayRestarts(.1,10)": schedules.CosineDecayRestarts(0.1, 10),
     "CosineDecayRestarts(.1,10,1.,.5,.1)": schedules.CosineDecayRestarts(0.1, 10, 1.0, 0.5, 0.1),
 }
+REGULARIZERS: dict[str, regularizers.Regularizer] = {
+    "L1()": regularizers.L1(),
+    "L2()": regularizers.L2(),
+    "L1L2()": regularizers.L1L2(),
+    "L1L2(.1,.2)": regularizers.L1L2(0.1, 0.2),
+    "OrthogonalRegularizer()": regularizers.OrthogonalRegularizer(),
+}
+CONSTRAINTS: dict[str, constraints.Constraint] = {
+    "MaxNorm()": constraints.MaxNorm(),
+    "MaxNorm(1.,axis=1)": constraints.MaxNorm(1.0, axis=1),
+    "NonNeg()": constraints.NonNeg(),
+    "UnitNorm()": constraints.UnitNorm(),
+    "MinMaxNorm(.5,1.,.5)": constraints.MinMaxNorm(0.5, 1.0, 0.5),
+}
 LAYERS: dict[str, Callable[[], Layer]] = {
     "Dense(3,tanh)": lambda: Dense(3, activation="tanh"),
     "Dense(3) on 3-D": lambda: Dense(3),
+    "Dense(2,no bias,l2)": lambda: Dense(2, use_bias=False, kernel_regularizer="l2"),
     "ReLU(2,.1,.2)": lambda: ReLU(0.5, 0.1, 0.2),
     "Softmax()": lambda: Softmax(),
     "Rescaling(2,1)": lambda: Rescaling(2.0, 1.0),
@@ -136,6 +151,8 @@ def covered() -> list[str]:
         *(f"metrics/{name}" for name in METRICS),
         *(f"optimizers/{name}/{i}" for name, cases in OPTIMIZERS.items() for i in cases),
         *(f"schedules/{name}" for name in SCHEDULES),
+        *(f"regularizers/{name}" for name in REGULARIZERS),
+        *(f"constraints/{name}" for name in CONSTRAINTS),
         *(f"layers/{name}" for name in LAYERS),
         *(f"fits/{name}" for name in FITS),
     ]
@@ -149,7 +166,7 @@ def test_all_of_the_recording_is_tested_or_listed() -> None:
 
 HOMES: dict[str, Any] = {
     "activations": activations, "losses": losses, "metrics": metrics, "optimizers": optimizers, "layers": layers,
-    "schedules": schedules,
+    "schedules": schedules, "regularizers": regularizers, "constraints": constraints,
 }  # fmt: skip
 
 
@@ -353,6 +370,36 @@ def test_optimizer_in_a_program(name: str, i: int, backend: str) -> None:
     trace = traces(step)
     optimizer.finalize_variable_values(variables)
     agree_on_traces(case, trace, [v.numpy() for v in variables], optimizer.iterations)
+
+
+# Regularizers and constraints.
+
+
+def kernel_model(w: np.ndarray, **held: Any) -> Sequential:
+    """A layer with the kernel w."""
+    model = Sequential([Input((len(w),)), Dense(w.shape[1], use_bias=False, **held)])
+    model.set_weights([w])
+    model.compile(SGD(0.0), "mse")
+    return model
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_regularizer(name: str, backend: str) -> None:
+    """On an array, and as the loss of a model that makes no mistake."""
+    w, want = array(GOLDEN["regularizers"]["w"]), GOLDEN["regularizers"][name]
+    assert error(REGULARIZERS[name](w), want) <= 1e-6
+    model = kernel_model(w, kernel_regularizer=REGULARIZERS[name])
+    assert error(model.evaluate(np.zeros((3, 3)), np.zeros((3, 4)), verbose=0), want) <= 1e-6
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_constraint(name: str, backend: str) -> None:
+    """On an array, and on a weight after an update that changes nothing."""
+    w, want = array(GOLDEN["constraints"]["w"]), array(GOLDEN["constraints"][name])
+    assert error(CONSTRAINTS[name](w), want) <= 1e-6
+    model = kernel_model(w, kernel_constraint=CONSTRAINTS[name])
+    model.train_on_batch(np.zeros((3, 3)), np.zeros((3, 4)))
+    assert error(model.get_weights()[0], want) <= 1e-6
 
 
 # Layers.

@@ -16,6 +16,7 @@ from nncore import losses, random
 from nncore.backends.numpy import NumpyBackend
 from nncore.layers import (
     Activation,
+    ActivityRegularization,
     Dense,
     Dropout,
     Flatten,
@@ -31,6 +32,7 @@ from nncore.layers import (
 )
 from nncore.losses import Loss
 from nncore.optimizers import SGD
+from nncore.regularizers import L1, L1L2, L2, OrthogonalRegularizer
 
 Stack = Callable[[], list[Layer]]
 
@@ -74,6 +76,20 @@ HIDDEN: dict[str, Stack] = {
         Flatten("channels_first"),
         Dense(3, "tanh"),
     ],
+    "penalties of weights": lambda: [
+        Dense(4, "tanh", kernel_regularizer=L1L2(0.1, 0.2), bias_regularizer=L2(0.3)),
+        Dense(3, kernel_regularizer=OrthogonalRegularizer(0.5), trainable=True),
+        Dense(4, "tanh", kernel_regularizer=OrthogonalRegularizer(0.5, "columns")),
+    ],
+    "penalties of outputs": lambda: [
+        Dense(4, activity_regularizer=L1(0.1)),
+        ActivityRegularization(0.05, 0.1),
+        Dense(3, "sigmoid", activity_regularizer="l2"),
+    ],
+    "penalties of frozen weights": lambda: [
+        Dense(4, "tanh", trainable=False, kernel_regularizer=L2(0.3)),
+        Dense(3, kernel_regularizer=L2(0.3)),
+    ],
     "frozen": lambda: [Dense(4, "tanh"), Dense(4, trainable=False), Dense(3, "tanh")],
     "frozen first": lambda: [Dense(4, "tanh", trainable=False), Dense(3, "tanh")],
 }
@@ -87,12 +103,18 @@ HEADS: dict[str, tuple[Stack, Loss, str]] = {
     "cce logits": (lambda: [Dense(3)], losses.CategoricalCrossentropy(from_logits=True), "one_hot"),
     "cce unnormalised": (lambda: [Dense(3, "sigmoid")], losses.CategoricalCrossentropy(), "one_hot"),
     "cce of soft targets": (lambda: [Dense(3, "softmax")], losses.CategoricalCrossentropy(), "positive"),
+    "cce and a penalty": (
+        lambda: [Dense(3, "softmax", activity_regularizer=L2(0.5))], losses.CategoricalCrossentropy(), "one_hot",
+    ),
     "scce fused": (lambda: [Dense(3, "softmax")], losses.SparseCategoricalCrossentropy(), "labels"),
     "scce logits": (lambda: [Dense(3)], losses.SparseCategoricalCrossentropy(from_logits=True), "labels"),
     "scce probabilities": (
         lambda: [Dense(3, "softmax"), Rescaling(0.5, 0.1)], losses.SparseCategoricalCrossentropy(), "labels",
     ),
     "bce fused": (lambda: [Dense(3), Activation("sigmoid")], losses.BinaryCrossentropy(), "binary"),
+    "bce and a penalty": (
+        lambda: [Dense(3), Activation("sigmoid", activity_regularizer=L1(0.5))], losses.BinaryCrossentropy(), "binary",
+    ),
     "bce smoothed": (lambda: [Dense(1, "sigmoid")], losses.BinaryCrossentropy(label_smoothing=0.1), "binary"),
     "bce logits": (lambda: [Dense(2)], losses.BinaryCrossentropy(from_logits=True), "binary"),
     "bce probabilities": (lambda: [Dense(3, "softmax")], losses.BinaryCrossentropy(), "binary"),

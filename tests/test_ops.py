@@ -142,6 +142,11 @@ DIFFERENTIABLE = {
     "row_add": [Differentiable([normal(5, 4), normal(4)])],
     "row_multiply": [Differentiable([normal(5, 4), normal(4)])],
     "row_sum": [Differentiable([normal(5, 4)]), Differentiable([normal(3, 1)])],
+    "penalty": [
+        Differentiable([away(20, kinks=[0])], {"l1": l1, "l2": l2}) for l1, l2 in [(0.3, 0.0), (0.0, 0.2), (0.3, 0.2)]
+    ],
+    "per_sample": [Differentiable([normal(), normal(4, 3)], constant=(1,))],
+    "off_diagonal": [Differentiable([normal(3, 3)]), Differentiable([normal(3, 5)])],
     "dropout": [Differentiable([normal(200)], {"rate": 0.4, "stream": 2.0, "seed": 5.0}, silent=(1,))],
     "softmax": [Differentiable([normal(5, 4)]), Differentiable([normal(3, 1)])],
     "softmax_cross_entropy": [Differentiable([normal(5, 4), SOFT], constant=(1,), silent=(0,))],
@@ -323,6 +328,15 @@ LOW, HIGH = -log(EPSILON), -log(1 - EPSILON)
         ("row_add", [P, np.array([1.0, 2.0, 3.0])], {}, [[[1.2, 2.3, 3.5], [1.1, 2.6, 3.1]]]),
         ("row_multiply", [P, np.array([1.0, 2.0, 3.0])], {}, [[[0.2, 0.6, 1.5], [0.1, 1.2, 0.3]]]),
         ("row_sum", [P], {}, [[1.0, 0.8]]),
+        ("penalty", [np.array([[1.0, -2.0], [0.0, 4.0]])], {"l1": 0.1, "l2": 0.01}, [0.7 + 0.21]),
+        ("penalty", [np.array([np.inf, 1.0])], {"l1": 0.0, "l2": 0.0}, [0.0]),
+        ("penalty_grad", [np.array(2.0), np.array([3.0, 0.0, -5.0])], {"l1": 0.1, "l2": 0.01},
+         [[0.2 + 0.12, 0.0, -0.2 - 0.2]]),
+        ("per_sample", [np.array(6.0), np.zeros((4, 2))], {}, [1.5]),
+        ("per_sample", [np.array(6.0), np.zeros((0, 2))], {}, [0.0]),
+        ("constant", [], {"value": 2.5}, [2.5]),
+        ("add_penalty", [np.zeros(4), np.array(0.5)], {}, [2.0]),
+        ("off_diagonal", [np.arange(6.0).reshape(3, 2)], {}, [[[0, 1], [2, 0], [4, 5]]]),
         ("bias_grad", [P], {}, [[0.3, 0.9, 0.6]]),
         ("gather", [np.array([[1, 2], [3, 4], [5, 6]], np.uint8)], {}, [[[5.0, 6.0], [1.0, 2.0], [5.0, 6.0]]]),
         ("gather_int", [np.array([[1.9], [3.0], [-5.9]])], {}, [[[-5], [1], [-5]]]),
@@ -333,6 +347,20 @@ def test_values_by_hand(name: str, inputs: list[Array], attributes: dict[str, fl
     assert len(found) == len(outputs)
     for got, want in zip(found, outputs, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
+
+
+def test_limits_of_norms_by_hand() -> None:
+    """Columns of norm 5 and 0.5 in place; the constant added to the norm shows at the eighth digit."""
+    w = np.array([[[3.0, 0.3], [4.0, 0.4]]])
+    for attributes, factors in [
+        ({"least": 0.0, "most": 2.0, "rate": 1.0}, (2 / 5, 1.0)),
+        ({"least": 1.0, "most": 1.0, "rate": 1.0}, (1 / 5, 2.0)),
+        ({"least": 1.0, "most": 3.0, "rate": 0.25}, ((0.25 * 3 + 0.75 * 5) / 5, (0.25 * 1 + 0.75 * 0.5) / 0.5)),
+    ]:
+        held = w.copy()
+        get("limit_norm").body(held, held, **attributes)
+        np.testing.assert_allclose(held, w * np.array(factors), rtol=3e-7)
+        assert np.all(held < w * np.array(factors))
 
 
 def test_optimizers_by_hand() -> None:

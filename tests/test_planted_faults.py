@@ -25,16 +25,31 @@ import test_kernels
 import test_layers
 import test_lockstep
 import test_models
+import test_ops
+import test_regularizers
 import test_training
 from planted import Patch
 
-from nncore import _native, backends, callbacks, data, loops, losses, metrics, models, ops, random, training
+from nncore import (
+    _native,
+    backends,
+    callbacks,
+    data,
+    loops,
+    losses,
+    metrics,
+    models,
+    ops,
+    random,
+    training,
+)
 from nncore.backends.native import NativeExecutable
 from nncore.backends.numpy import NumpyExecutable
 from nncore.compiler import FlatVectors
 from nncore.layers import Dropout
 from nncore.optimizers import Optimizer
 
+optimizing = import_module("nncore.optimizers.base")
 autodiff, fuse, lower, plan = (
     import_module(f"nncore.compiler.{name}") for name in ("autodiff", "fuse", "lower", "plan")
 )
@@ -191,6 +206,42 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         "range(x.shape[1])",
         "range(1)",
         layer_and_loss("RepeatVector"),
+    ),
+    "the gradient of a square is half": (
+        body("penalty_grad"),
+        "real(2 * l2)",
+        "real(l2)",
+        layer_and_loss("penalties of weights"),
+    ),
+    "a penalty of outputs grows with the batch": (
+        body("per_sample"),
+        "penalty / len(x)",
+        "penalty",
+        lambda: test_regularizers.test_training_by_hand(False, "numpy"),
+    ),
+    "the loss shown forgets its penalties": (
+        body("add_penalty"),
+        "len(loss) *",
+        "0 *",
+        lambda: test_golden.test_regularizer("L2()", "numpy"),
+    ),
+    "frozen weights are penalised": (
+        lower.forward,
+        "layer.trainable_weights",
+        "layer.weights",
+        lambda: test_regularizers.test_frozen_weights_have_no_penalty("numpy"),
+    ),
+    "weights are held on arrays only": (
+        optimizing.constrain,
+        "constraint is not None",
+        "False",
+        lambda: test_golden.test_constraint("UnitNorm()", "numpy"),
+    ),
+    "no epsilon beside a norm": (
+        body("limit_norm"),
+        "real(NORM_EPSILON) + norm",
+        "norm",
+        test_ops.test_limits_of_norms_by_hand,
     ),
     # gradient rules
     "swapped factors": (
@@ -497,6 +548,14 @@ KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
     "a repeated row is another": (
         [Patch("kernels/axes.h", "x + r / n * k", "x + r / n * (k - 1)")],
         definition("repeat"),
+    ),
+    "a block of a penalty is counted twice": (
+        [Patch("kernels/penalties.h", "*square += wide_sum(sum2)", "*square += 2 * wide_sum(sum2)")],
+        definition("penalty"),
+    ),
+    "the second block of columns is held by the first": (
+        [Patch("kernels/penalties.h", "r % blocks * COLUMNS", "r % blocks * 0")],
+        definition("limit_norm"),
     ),
     "Nesterov without momentum": (
         [Patch("kernels/optim.h", "vec_mul(momentum, speed)", "speed")],

@@ -42,6 +42,7 @@ ops.losses
 ops.metrics
 ops.optim
 ops.order
+ops.penalties
 ops.linear
 ops.random
 ops.softmax
@@ -52,6 +53,9 @@ ops
 builder
 axes
 interpreter
+families
+regularizers
+constraints
 tracing
 initializers
 activations
@@ -132,6 +136,7 @@ kernels/metrics.h
 kernels/optim.h
 kernels/upkeep.h
 kernels/layerwise.h
+kernels/penalties.h
 kernels/random.h
 kernels/order.h
 kernels/softmax.h

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nncore import ops
 from nncore.builder import Builder
 from nncore.program import Buffer, Instruction
 
 
-def differentiate(b: Builder, value: Buffer, d_value: Buffer) -> None:
+def differentiate(b: Builder, value: Buffer, d_value: Buffer, *more: tuple[Buffer, Buffer]) -> None:
     """Append the gradient of ``value`` in every trainable parameter, given ``d_value``.
+
+    ``more`` are further values whose gradients are added, each with its own.
 
     The gradients go into buffers of kind ``gradient``, called ``d_`` and the parameter's name.
 
@@ -18,7 +20,7 @@ def differentiate(b: Builder, value: Buffer, d_value: Buffer) -> None:
         ValueError: where an op on the way has no gradient rule.
     """
     sources = {name for name, buffer in b.buffers.items() if buffer.kind == "parameter"}
-    _backward(b, value, d_value, sources).settle()
+    _backward(b, [(value, d_value), *more], sources).settle()
 
 
 def differentiate_in(b: Builder, x: Buffer, value: Buffer, d_value: Buffer) -> Buffer | None:
@@ -27,15 +29,16 @@ def differentiate_in(b: Builder, x: Buffer, value: Buffer, d_value: Buffer) -> B
     Raises:
         ValueError: where an op on the way has no gradient rule.
     """
-    return _backward(b, value, d_value, {b.root(x).name}).get(x)
+    return _backward(b, [(value, d_value)], {b.root(x).name}).get(x)
 
 
-def _backward(b: Builder, value: Buffer, d_value: Buffer, sources: set[str]) -> _Gradients:
-    """Append the gradients of everything between ``sources`` and ``value``."""
+def _backward(b: Builder, ends: Sequence[tuple[Buffer, Buffer]], sources: set[str]) -> _Gradients:
+    """Append the gradients of everything between ``sources`` and the values of ``ends``, given with their own."""
     forward = list(b.instructions)
     active = _active(b, forward, sources)
     gradients = _Gradients(b)
-    gradients.add(value, d_value)
+    for end, d_end in ends:
+        gradients.add(end, d_end)
     for instruction in reversed(forward):
         d_outputs = [gradients.get(b.buffers[o]) if o else None for o in instruction.outputs]
         wanted = tuple(i is not None and b.root(b.buffers[i]).name in active for i in instruction.inputs)

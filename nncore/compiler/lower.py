@@ -19,6 +19,10 @@ def forward(b: Builder, layers: Sequence[Layer], x: Buffer) -> Buffer:
     """Append the layers, one after the other."""
     for layer in layers:
         with b.scope(layer.name):
+            if b.scored:
+                # Before the weight is used: its penalty's gradient is then added as soon as that of its use is there.
+                regularized = [v for v in layer.trainable_weights if v.regularizer is not None]
+                b.penalties += [v.regularizer.lower(b, b.parameter(v)) for v in regularized]
             x = layer.append(b, x)
     return x
 
@@ -73,7 +77,10 @@ def _score(
         rows = loss.lower(b, targets.get(loss.target), prediction)
         if weight is not None and len(rows.shape) > 1:
             weight = _spread(b, weight, rows)
-    b.emit_to("add_rows", (b.declare("total", LOSS_TOTAL, (), "float64"),), rows, weight)
+    total = b.declare("total", LOSS_TOTAL, (), "float64")
+    b.emit_to("add_rows", (total,), rows, weight)
+    for penalty in b.penalties:
+        b.emit_to("add_penalty", (total,), rows, penalty)
     for name, metric, counts in metrics:
         with b.scope(name):
             metric.lower(b, targets.get(metric.target), prediction, weight if counts else None)
@@ -91,7 +98,7 @@ def lower_evaluate(
     weighted_metrics: Sequence[Metric] = (),
 ) -> Program:  # fmt: skip
     """x and y to the totals of loss and metrics."""
-    b = Builder("evaluate", training=False)
+    b = Builder("evaluate", training=False, scored=True)
     _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted)
     return b.finish()
 
@@ -133,14 +140,16 @@ def lower_train(
     optimizer: Optimizer, weighted_metrics: Sequence[Metric] = (),
 ) -> Program:  # fmt: skip
     """x and y to totals and updated weights."""
-    b = Builder("train", training=True)
+    b = Builder("train", training=True, scored=True)
     rows, weight = _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted)
     trained = [v for layer in layers for v in layer.weights if v.trainable]
     if trained:
         with b.scope("loss"):
             (d_rows,) = b.emit("loss_scale", weight, rows)
+            scale = optimizer.loss_scale_factor or 1.0
+            d_penalties = b.emit("constant", value=scale) * len(b.penalties) if b.penalties else ()
         if optimizer.loss_scale_factor is not None:
-            (d_rows,) = b.emit("scale_shift", d_rows, scale=optimizer.loss_scale_factor, offset=0.0)
-        differentiate(b, rows, d_rows)
+            (d_rows,) = b.emit("scale_shift", d_rows, scale=scale, offset=0.0)
+        differentiate(b, rows, d_rows, *zip(b.penalties, d_penalties, strict=True))
         optimizer.lower(b, trained)
     return b.finish()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from nncore import initializers, random
+from nncore import constraints, initializers, random, regularizers
 from nncore.arguments import float32_name, is_integer, positive_int
 from nncore.builder import Builder
 from nncore.errors import did_you_mean
@@ -24,7 +24,9 @@ L = TypeVar("L", bound="Layer")
 REGISTRY: dict[str, type[Layer]] = {}
 """Layer classes by name: what ``Sequential.from_config`` builds from."""
 
-_BASE_ARGUMENTS = ("name", "trainable", "dtype", "input_shape", "input_dim", "batch_input_shape")
+_BASE_ARGUMENTS = (
+    "name", "trainable", "dtype", "activity_regularizer", "input_shape", "input_dim", "batch_input_shape",
+)  # fmt: skip
 
 
 class Layer(Weights):
@@ -37,6 +39,8 @@ class Layer(Weights):
         name: Unique inside a model; by default the class in snake case with a counter.
         trainable: Whether training changes the weights.
         dtype: ``None`` or ``"float32"``.
+        activity_regularizer: A regularizer; its penalty of the outputs, divided by the rows of the batch, is added to
+            the loss.
         input_shape: Shape of one sample, for the first layer of a model.
         input_dim: The same for one-dimensional samples.
 
@@ -56,6 +60,7 @@ class Layer(Weights):
         name: str | None = None,
         trainable: bool = True,
         dtype: str | None = None,
+        activity_regularizer: Any = None,
         input_shape: Sequence[int | None] | None = None,
         input_dim: int | None = None,
         **unknown: Any,
@@ -72,6 +77,7 @@ class Layer(Weights):
             input_shape = (positive_int(kind, "input_dim", input_dim),)
         self.name = auto_name(kind) if name is None else name
         self.declared_input_shape: Shape | None = None if input_shape is None else sample_shape(kind, input_shape)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.input_shape: Shape | None = None
         self.output_shape: Shape | None = None
         self._trainable = bool(trainable)
@@ -115,7 +121,10 @@ class Layer(Weights):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer, as JSON-able values."""
-        return {"name": self.name, "trainable": self.trainable, "dtype": "float32"}
+        config = {"name": self.name, "trainable": self.trainable, "dtype": "float32"}
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
+        return config
 
     @classmethod
     def from_config(cls: type[L], config: dict[str, Any]) -> L:
@@ -133,7 +142,15 @@ class Layer(Weights):
             return Symbol(inputs.b, self.append(inputs.b, inputs.buffer))
 
     def append(self, b: Builder, x: Buffer) -> Buffer:
-        """Append the layer to a program: by ``lower``, or by ``call`` where a subclass defines that."""
+        """Append the layer to a program, and to what is scored also the penalty of its outputs."""
+        y = self._append(b, x)
+        if b.scored and self.activity_regularizer is not None:
+            penalty = self.activity_regularizer.lower(b, y)
+            b.penalties += b.emit("per_sample", penalty, b.view(y, (None, elements(y.shape))))
+        return y
+
+    def _append(self, b: Builder, x: Buffer) -> Buffer:
+        """By ``lower``, or by ``call`` where a subclass defines that."""
         if not self._calls():
             return self.lower(b, x)
         if not hasattr(self, "backward"):
@@ -205,14 +222,21 @@ class Layer(Weights):
 
     def add_weight(
         self, shape: Iterable[int] | None = None, initializer: Any = None, *, name: str = "weight",
-        trainable: bool = True,
+        trainable: bool = True, regularizer: Any = None, constraint: Any = None,
     ) -> Variable:  # fmt: skip
-        """Create a weight; by default glorot-uniform."""
+        """Create a weight; by default glorot-uniform.
+
+        While it is trainable, the penalty of its ``regularizer`` is added to the loss, and after each update it is held
+        in its ``constraint``.
+        """
         initial = initializers.get("glorot_uniform" if initializer is None else initializer)
         if initial is None:
             raise ValueError(f"{self.name}: the weight {name!r} needs an initializer.")
         dims = tuple(int(n) for n in (shape or ()))
-        variable = Variable(initial(dims), name=name, trainable=trainable and self._trainable)
+        variable = Variable(
+            initial(dims), name=name, trainable=trainable and self._trainable,
+            regularizer=regularizers.get(regularizer), constraint=constraints.get(constraint),
+        )  # fmt: skip
         variable.path = f"{self.name}/{name}"
         (self._trained if trainable else self._kept).append(variable)
         return variable

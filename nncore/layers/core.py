@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nncore import activations, initializers
-from nncore.arguments import positive_int
+from nncore import activations, constraints, initializers, regularizers
+from nncore.arguments import must_be_none, positive_int
 from nncore.builder import Builder
 from nncore.layers.base import Layer, sample_shape
 from nncore.program import Buffer, Shape
@@ -58,6 +58,12 @@ class Dense(Layer):
         use_bias: Whether to add a bias.
         kernel_initializer: How the kernel starts.
         bias_initializer: How the bias starts.
+        kernel_regularizer: A regularizer whose penalty of the kernel is added to the loss, by name or object.
+        bias_regularizer: The same for the bias.
+        activity_regularizer: The same for the outputs, divided by the rows of the batch.
+        kernel_constraint: What holds the kernel after each update, by name or object.
+        bias_constraint: The same for the bias.
+        lora_rank, lora_alpha, quantization_config: Must be ``None``.
         **kwargs: ``name``, ``trainable``, ``input_shape``, ``input_dim``: see :class:`Layer`.
 
     Raises:
@@ -66,14 +72,21 @@ class Dense(Layer):
 
     def __init__(
         self, units: int, activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros", **kwargs: Any,
+        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, bias_regularizer: Any = None,
+        activity_regularizer: Any = None, kernel_constraint: Any = None, bias_constraint: Any = None,
+        lora_rank: None = None, lora_alpha: None = None, quantization_config: None = None, **kwargs: Any,
     ) -> None:  # fmt: skip
-        super().__init__(**kwargs)
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        must_be_none("Dense", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.units = positive_int("Dense", "units", units)
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.kernel: Variable | None = None
         self.bias: Variable | None = None
 
@@ -82,9 +95,15 @@ class Dense(Layer):
             raise ValueError(f"Dense {self.name!r}: needs inputs of shape (batch, …, k). Received: {input_shape}.")
         features = input_shape[-1]
         assert features is not None
-        self.kernel = self.add_weight((features, self.units), self.kernel_initializer, name="kernel")
+        self.kernel = self.add_weight(
+            (features, self.units), self.kernel_initializer, name="kernel",
+            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
+        )  # fmt: skip
         if self.use_bias:
-            self.bias = self.add_weight((self.units,), self.bias_initializer, name="bias")
+            self.bias = self.add_weight(
+                (self.units,), self.bias_initializer, name="bias",
+                regularizer=self.bias_regularizer, constraint=self.bias_constraint,
+            )  # fmt: skip
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.units)
@@ -103,4 +122,8 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
         }

@@ -1,13 +1,14 @@
-"""Layers that act in training only."""
+"""Layers against overfitting: noise in training only, and penalties of outputs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from nncore.arguments import fraction, is_integer
+from nncore.arguments import at_least_zero, fraction, is_integer
 from nncore.builder import Builder
 from nncore.layers.base import Layer
 from nncore.program import Buffer
+from nncore.regularizers import L1L2
 
 
 class Dropout(Layer):
@@ -38,3 +39,26 @@ class Dropout(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+class ActivityRegularization(Layer):
+    """The values pass unchanged; l1 sum |x| + l2 sum x², divided by the rows of the batch, is added to the loss.
+
+    Args:
+        l1: A number of at least 0.
+        l2: The same.
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.l1 = at_least_zero("ActivityRegularization", "l1", l1)
+        self.l2 = at_least_zero("ActivityRegularization", "l2", l2)
+        self.activity_regularizer = L1L2(self.l1, self.l2)
+
+    def lower(self, b: Builder, x: Buffer) -> Buffer:
+        return x
+
+    def get_config(self) -> dict[str, Any]:
+        config = {**super().get_config(), "l1": self.l1, "l2": self.l2}
+        del config["activity_regularizer"]
+        return config

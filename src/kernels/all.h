@@ -9,6 +9,7 @@
 #include "metrics.h"
 #include "optim.h"
 #include "order.h"
+#include "penalties.h"
 #include "random.h"
 #include "softmax.h"
 #include "upkeep.h"

@@ -1,0 +1,78 @@
+"""``Family``: classes of one kind under their names, what a module's ``get``, ``serialize`` and ``deserialize`` ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from nncore.errors import unknown_name
+from nncore.names import snake_case
+
+T = TypeVar("T")
+
+
+class Family(Generic[T]):
+    """The classes of one kind.
+
+    Args:
+        kind: What error messages call one of them.
+        base: Their base class.
+        classes: The classes, known by their names and these in snake case.
+        aliases: Further names.
+    """
+
+    def __init__(self, kind: str, base: type[T], classes: Sequence[type[T]], aliases: Mapping[str, type[T]]) -> None:
+        self.kind = kind
+        self._base = base
+        self._classes = tuple(classes)
+        self._names = {
+            **{cls.__name__: cls for cls in classes},
+            **{snake_case(cls.__name__): cls for cls in classes},
+            **aliases,
+        }
+
+    def get(self, identifier: Any) -> T | None:
+        """The one of a name, class, config or instance; ``None`` stays ``None``."""
+        if identifier is None or isinstance(identifier, self._base):
+            return identifier
+        if isinstance(identifier, type) and issubclass(identifier, self._base):
+            return identifier()
+        if isinstance(identifier, str) and identifier in self._names:
+            return self._names[identifier]()
+        if isinstance(identifier, Mapping):
+            return self.deserialize(identifier)
+        raise unknown_name(self.kind, identifier, self._names)
+
+    def serialize(self, member: Any) -> dict[str, Any] | None:
+        """One of them (anything ``get`` takes) as a JSON-able config in Keras's form; ``None`` stays ``None``."""
+        found: Any = self.get(member)
+        if found is None:
+            return None
+        cls = type(found)
+        own = cls in self._classes
+        return {
+            "module": f"keras.{self.kind}s" if own else cls.__module__,
+            "class_name": cls.__name__,
+            "config": found.get_config(),
+            "registered_name": None if own else cls.__name__,
+        }
+
+    def deserialize(self, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> T:
+        """The one that a config describes, as made by ``serialize`` or by Keras.
+
+        Raises:
+            ValueError: for a config without a class name, one that is not known, or arguments that do not fit.
+        """
+        if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
+            raise ValueError(f"The config of a {self.kind} must hold 'class_name' and 'config'. Received: {config!r}.")
+        known: dict[str, Any] = {**self._names, **(custom_objects or {})}
+        name = config["class_name"]
+        if name not in known:
+            raise unknown_name(self.kind, name, known)
+        try:
+            found: T = known[name].from_config(dict(config.get("config") or {}))
+        except TypeError as error:
+            raise ValueError(
+                f"{name}: the config does not fit its arguments ({error}). Received: {config!r}."
+            ) from None
+        return found
