@@ -15,6 +15,7 @@ import numpy as np
 
 from nncore.ops import Step, get, letters_of
 from nncore.ops.losses import EPSILON
+from nncore.ops.normalization import UNIT_LIMIT
 
 Array = np.ndarray[Any, Any]
 Dims = Mapping[str, int]
@@ -80,6 +81,17 @@ BLOCKS = [
         *((m, b, 1) for m in (2, 17) for b in (1, 15, 16, 33)),
     ]
 ]
+
+# As the rows, by columns: around the vectors of a strip, and around the blocks of rows that are summed.
+CHANNELS = [
+    {"m": m, "c": c}
+    for m, c in [
+        *product((0, 1, 2, 5, 17), (1, 3, 10, 17)),
+        *((3, c) for c in (2, 4, 8, 15, 16, 31, 32, 33, 48, 49, 63, 64, 65, 100, 127, 128, 129, 257)),
+        *((m, 5) for m in (128, 255, 256, 257, 512, 600)),
+    ]
+]
+LONG_COLUMNS = [*ROWS, {"m": 257, "n": 5}, {"m": 600, "n": 20}]
 
 
 def with_special(make: Maker) -> Maker:
@@ -186,6 +198,21 @@ def endless(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Arr
 def zero(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
     """Nothing."""
     return np.zeros(shape, np.float32)
+
+
+def halves(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Powers of 2, by which values stay on a grid."""
+    return rng.choice([0.5, 1, 2], shape).astype(np.float32)
+
+
+def minute(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Rows of zeros, of values whose squares vanish, and of such that do not."""
+    return (grid(rng, shape, dims) * rng.choice([0, 1e-25, 1e-5], (*shape[:1], 1))).astype(np.float32)
+
+
+def limited(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Factors of ``unit_norm``, some at its limit."""
+    return rng.choice([UNIT_LIMIT, 0.5, 2], shape).astype(np.float32)
 
 
 def absent(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> None:
@@ -355,6 +382,59 @@ CASES = {
              {"least": 3.0, "most": 9.0, "rate": 0.3}),
             ulps=4, why="a sum of b squares in another order, its root, and the quotient by it", state=((0, 0),),
         ),
+        Case(
+            "batch_norm", CHANNELS, (*_first_special(grid, real, real), (grid, absent, absent)), ({"epsilon": 1e-3},),
+            ulps=2, why="sums of up to 256 rounded squares in different orders; gamma and beta cancel",
+            aliases=((0, 0),), scale=lambda *x: 10,
+        ),
+        Case(
+            "batch_norm_grad_w", CHANNELS, _first_special(grid, grid, grid, squares), ({"epsilon": 1e-3},),
+        ),
+        Case(
+            "batch_norm_grad_x", CHANNELS,
+            (*_each([real, real, real, real, squares, real, real]), (real, real, absent, real, squares, real, real)),
+            ({"epsilon": 1e-3},), aliases=((0, 0), (0, 1)),
+        ),
+        Case("moving_average", [{"c": d["m"]} for d in ELEMENTS], _each([real, real]), ({"momentum": 0.99},),
+             state=((0, 0),)),
+        Case(
+            "inverse_deviation", [{"n": d["m"]} for d in ELEMENTS], (*_each([squares, real]), (squares, absent)),
+            ({"epsilon": 1e-3, "least": 0.0}, {"epsilon": 0.0, "least": 0.5}),
+        ),
+        Case(
+            "affine", ROWS,
+            (*_each([real] * 4), (real, real, absent, absent), (real, absent, real, absent),
+             (real, absent, absent, real)),
+            aliases=((0, 0),),
+        ),
+        Case("affine_grad_scale", LONG_COLUMNS, (*_first_special(grid, grid, grid), (grid, grid, absent))),
+        Case(
+            "layer_norm", ROWS, (*_first_special(grid, real, real), (grid, absent, absent)), ({"epsilon": 1e-3},),
+            ulps=3, why="sums of n rounded squares in different orders; gamma and beta cancel",
+            aliases=((0, 0),), scale=lambda *x: 10,
+        ),
+        Case(
+            "layer_norm_grad_x", ROWS,
+            (*_first_special(grid, grid, grid, grid, activated), (grid, grid, absent, grid, activated)),
+            ulps=2, why="sums of n rounded products in different orders", scale=lambda *x: 10, aliases=((0, 0), (0, 1)),
+        ),
+        Case(
+            "rms_norm", ROWS, _first_special(grid, real), ({"epsilon": 1e-3},), aliases=((0, 0),),
+            ulps=3, why="sums of n rounded squares in different orders",
+        ),
+        Case(
+            "rms_norm_grad_x", ROWS, _first_special(grid, grid, grid, activated), aliases=((0, 0), (0, 1)),
+            ulps=2, why="sums of n rounded products in different orders", scale=lambda *x: 10,
+        ),
+        Case(
+            "row_norm_grad_w", LONG_COLUMNS, (*_first_special(grid, grid, grid, halves), (grid, grid, absent, halves)),
+        ),
+        Case(
+            "unit_norm", ROWS, (*_first_special(grid), (minute,)), aliases=((0, 0),),
+            ulps=3, why="sums of n rounded squares in different orders",
+        ),
+        Case("unit_norm_grad", ROWS, (*_first_special(grid, activated, grid), (grid, activated, limited)),
+             aliases=((0, 0), (0, 1))),
         Case("loss_scale", ELEMENTS, ((weight, real), (absent, real))),
         Case("spread", ROWS, ((weight, real),)),
         Case("add_rows", ELEMENTS, (*_each([real, weight]), (real, absent)), state=((0, -1),)),

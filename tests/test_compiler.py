@@ -338,6 +338,7 @@ def test_every_op_that_layers_and_losses_use_has_a_rule() -> None:
         "dense_relu", "dense_tanh", "dense_sigmoid", "loss_scale", "spread", "add_rows", "binary_matches",
         "categorical_matches", "sparse_matches", "where_larger", "row_order", "gather", "gather_int",
         "constant", "add_penalty", "limit_norm", "softmax_cross_entropy_train", "sparse_softmax_cross_entropy_train",
+        "moving_average",
     }  # fmt: skip
     assert without == expected
 

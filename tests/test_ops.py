@@ -148,6 +148,29 @@ DIFFERENTIABLE = {
     "per_sample": [Differentiable([normal(), normal(4, 3)], constant=(1,))],
     "off_diagonal": [Differentiable([normal(3, 3)]), Differentiable([normal(3, 5)])],
     "dropout": [Differentiable([normal(200)], {"rate": 0.4, "stream": 2.0, "seed": 5.0}, silent=(1,))],
+    "batch_norm": [
+        Differentiable([normal(6, 3), normal(3), normal(3, seed=1)], {"epsilon": 1e-3}, silent=(1, 2)),
+        Differentiable([normal(7, 2), None, None], {"epsilon": 0.5}, silent=(1, 2)),
+        Differentiable([normal(1, 2), normal(2), None], {"epsilon": 0.5}, silent=(1, 2)),
+    ],
+    "inverse_deviation": [
+        Differentiable([inner(20), normal(20)], {"epsilon": 0.1, "least": 0.6}, constant=(0,)),
+    ],
+    "affine": [
+        Differentiable([normal(6, 3), normal(3), normal(3, seed=1), normal(3, seed=2)], constant=(1,)),
+        Differentiable([normal(6, 3), None, normal(3), None]),
+        Differentiable([normal(6, 3), normal(3), None, normal(3)], constant=(1,)),
+    ],
+    "layer_norm": [
+        Differentiable([normal(4, 5), normal(5), normal(5, seed=1)], {"epsilon": 1e-3}, silent=(1, 2)),
+        Differentiable([normal(4, 5), None, None], {"epsilon": 0.5}, silent=(1, 2)),
+        Differentiable([normal(4, 1), normal(1), None], {"epsilon": 0.5}, silent=(1, 2)),
+    ],
+    "rms_norm": [
+        Differentiable([normal(4, 5), normal(5)], {"epsilon": 1e-6}, silent=(1,)),
+        Differentiable([normal(4, 1), normal(1)], {"epsilon": 0.5}, silent=(1,)),
+    ],
+    "unit_norm": [Differentiable([normal(4, 5)], silent=(1,))],
     "softmax": [Differentiable([normal(5, 4)]), Differentiable([normal(3, 1)])],
     "softmax_cross_entropy": [Differentiable([normal(5, 4), SOFT], constant=(1,), silent=(0,))],
     "sparse_softmax_cross_entropy": [Differentiable([normal(5, 4), LABELS], constant=(1,), silent=(0,))],
@@ -192,6 +215,24 @@ def test_no_gradient_through_the_probabilities_of_a_fused_loss(name: str) -> Non
     targets = LABELS if name.startswith("sparse") else SOFT
     with pytest.raises(ValueError, match="through the loss only"):
         differentiate(name, [normal(5, 4), targets], [True, False], [normal(5, 4), normal(5)], {})
+
+
+@pytest.mark.parametrize("name", ["batch_norm", "layer_norm", "rms_norm", "unit_norm"])
+def test_no_gradient_through_the_statistics_of_a_norm(name: str) -> None:
+    inputs = [normal(4, 3), normal(3), normal(3)][: len(get(name).inputs)]
+    attributes = {} if name == "unit_norm" else {"epsilon": 1e-3}
+    d_outputs = [normal(*y.shape) for y in run(name, *inputs, **attributes)]
+    with pytest.raises(ValueError, match="through y only"):
+        differentiate(name, inputs, [True] * len(inputs), d_outputs, attributes)
+
+
+def test_nobody_trains_given_statistics() -> None:
+    with pytest.raises(ValueError, match="no gradient in shift"):
+        differentiate("affine", [normal(4, 3), normal(3), None, None], [True, True, False, False], [normal(4, 3)], {})
+    with pytest.raises(ValueError, match="no gradient in variance"):
+        differentiate(
+            "inverse_deviation", [inner(3), normal(3)], [True, True], [normal(3)], {"epsilon": 0.1, "least": 0.0}
+        )
 
 
 def test_fused_ops_are_their_parts() -> None:
@@ -337,6 +378,29 @@ LOW, HIGH = -log(EPSILON), -log(1 - EPSILON)
         ("constant", [], {"value": 2.5}, [2.5]),
         ("add_penalty", [np.zeros(4), np.array(0.5)], {}, [2.0]),
         ("off_diagonal", [np.arange(6.0).reshape(3, 2)], {}, [[[0, 1], [2, 0], [4, 5]]]),
+        (
+            "batch_norm", [np.array([[1.0, 0.0], [3.0, 4.0]]), np.array([2.0, 1.0]), np.array([0.5, 0.0])],
+            {"epsilon": 3.0}, [[[-0.5, -2 / 7**0.5], [1.5, 2 / 7**0.5]], [2.0, 2.0], [1.0, 4.0]],
+        ),
+        ("batch_norm", [np.array([[3.0, -4.0]]), None, None], {"epsilon": 1e-3}, [[[0.0] * 2], [3.0, -4.0], [0.0] * 2]),
+        ("moving_average", [np.zeros(2), np.array([4.0, -1.0])], {"momentum": 0.75}, [[1.0, -0.25]]),
+        ("inverse_deviation", [np.array([3.0, 0.0]), np.array([4.0, 2.0])], {"epsilon": 1.0, "least": 0.0}, [[2, 2]]),
+        ("inverse_deviation", [np.array([4.0, 0.0]), None], {"epsilon": 0.0, "least": 1e-7}, [[0.5, 1e7]]),
+        (
+            "affine", [np.ones((1, 2)), np.array([3.0, 1.0]), np.array([0.5, 9.0]), np.array([1.0, 2.0])], {},
+            [[[0.0, 2.0]]],
+        ),
+        ("affine", [P, None, None, None], {}, [P]),
+        (
+            "layer_norm", [np.array([[1.0, 3.0], [5.0, 5.0]]), np.array([2.0, 1.0]), np.array([0.0, 0.5])],
+            {"epsilon": 3.0}, [[[-1.0, 1.0], [0.0, 0.5]], [2.0, 5.0], [0.5, 3**-0.5]],
+        ),
+        ("rms_norm", [np.array([[1.0, 7.0]]), np.array([2.0, 1.0])], {"epsilon": 11.0}, [[[2 / 6, 7 / 6]], [1 / 6]]),
+        ("unit_norm", [np.array([[3.0, -4.0], [0.0, 0.0]])], {}, [[[0.6, -0.8], [0.0, 0.0]], [0.2, 1e12]]),
+        (
+            "unit_norm_grad", [np.ones((2, 2)), np.array([[0.6, 0.8], [0.6, 0.8]]), np.array([0.5, 1e12])], {},
+            [[[0.08, -0.06], [1e12, 1e12]]],
+        ),
         ("bias_grad", [P], {}, [[0.3, 0.9, 0.6]]),
         ("gather", [np.array([[1, 2], [3, 4], [5, 6]], np.uint8)], {}, [[[5.0, 6.0], [1.0, 2.0], [5.0, 6.0]]]),
         ("gather_int", [np.array([[1.9], [3.0], [-5.9]])], {}, [[[-5], [1], [-5]]]),

@@ -7,6 +7,7 @@
 #include "layerwise.h"
 #include "losses.h"
 #include "metrics.h"
+#include "normalization.h"
 #include "optim.h"
 #include "order.h"
 #include "penalties.h"
