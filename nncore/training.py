@@ -65,7 +65,7 @@ class Machine:
         self.layers = tuple(layers)
         self.x_shape = x_shape
         self.output_shape = layers[-1].output_shape or x_shape
-        self.flat = FlatVectors([v for layer in layers for v in layer.weights])
+        self.flat = FlatVectors([v for layer in layers for v in layer.stored])
         self.programs: dict[Any, Program] = {}
         self._executables: dict[Any, Executable] = {}
         self.short: backends.Predictor = _no_short
@@ -73,8 +73,8 @@ class Machine:
 
     def holds(self, layers: Sequence[Layer]) -> bool:
         """Whether this is still the machine of these layers."""
-        weights = [v for layer in layers for v in layer.weights]
-        return self.layers == tuple(layers) and self.flat.holds(weights)
+        stored = [v for layer in layers for v in layer.stored]
+        return self.layers == tuple(layers) and self.flat.holds(stored)
 
     def program(self, key: Any, lower: Callable[[], Program], batch: int = 1) -> Program:
         """The program kept under ``key``, lowered and fused at the first call, for batches of up to ``batch`` rows."""

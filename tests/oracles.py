@@ -17,16 +17,21 @@ from nncore.data import flat_rows
 from nncore.layers import (
     Activation,
     ActivityRegularization,
+    BatchNormalization,
     Dense,
     Dropout,
     Flatten,
+    GroupNormalization,
     Identity,
     Layer,
+    LayerNormalization,
+    Normalization,
     Permute,
     ReLU,
     RepeatVector,
     Rescaling,
     Reshape,
+    RMSNormalization,
     Softmax,
 )
 from nncore.losses import Loss
@@ -207,7 +212,7 @@ class Run:
 
     def buffers(self) -> list[str]:
         """The names of all buffers that have memory here and are no view of another."""
-        kinds = ("parameter", "gradient", "state", "total", "workspace")
+        kinds = ("parameter", "frozen", "gradient", "state", "total", "workspace")
         return [n for n, b in self.program.buffers.items() if b.kind in kinds and b.base is None]
 
 
@@ -236,7 +241,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         self.output_shape = build(self.layers, self.x.shape[1:])
-        self.flat = FlatVectors([v for layer in self.layers for v in layer.weights])
+        self.flat = FlatVectors([v for layer in self.layers for v in layer.stored])
 
     @property
     def steps(self) -> int:
@@ -294,7 +299,24 @@ def random_hidden(rng: np.random.Generator) -> list[Layer]:
                     ActivityRegularization(0.01, 0.02),
                 )
             )
+        if rng.random() < 0.3:
+            layers.append(random_norm(rng))
     return layers
+
+
+def random_norm(rng: np.random.Generator) -> Layer:
+    """A layer that normalizes. Epsilons are large, or the errors of a batch of two would be."""
+    return pick(
+        rng,
+        BatchNormalization(momentum=0.8, epsilon=0.2),
+        BatchNormalization(scale=False, epsilon=0.1, beta_initializer="glorot_normal"),
+        BatchNormalization(trainable=False),
+        LayerNormalization(epsilon=0.1),
+        LayerNormalization(center=False, epsilon=0.1),
+        GroupNormalization(1, epsilon=0.2),
+        RMSNormalization(epsilon=0.1),
+        Normalization(mean=0.1, variance=0.5),
+    )
 
 
 def random_head(rng: np.random.Generator) -> tuple[list[Layer], Loss, int, str]:

@@ -17,18 +17,24 @@ from nncore.backends.numpy import NumpyBackend
 from nncore.layers import (
     Activation,
     ActivityRegularization,
+    BatchNormalization,
     Dense,
     Dropout,
     Flatten,
+    GroupNormalization,
     Identity,
     InputLayer,
     Layer,
+    LayerNormalization,
+    Normalization,
     Permute,
     ReLU,
     RepeatVector,
     Rescaling,
     Reshape,
+    RMSNormalization,
     Softmax,
+    UnitNormalization,
 )
 from nncore.losses import Loss
 from nncore.optimizers import SGD
@@ -90,6 +96,12 @@ HIDDEN: dict[str, Stack] = {
         Dense(4, "tanh", trainable=False, kernel_regularizer=L2(0.3)),
         Dense(3, kernel_regularizer=L2(0.3)),
     ],
+    "BatchNormalization": lambda: [Dense(3), BatchNormalization()],
+    "LayerNormalization": lambda: [Dense(3), LayerNormalization()],
+    "GroupNormalization": lambda: [Dense(4), Reshape((1, 4)), GroupNormalization(2), Flatten()],
+    "RMSNormalization": lambda: [Dense(3), RMSNormalization()],
+    "UnitNormalization": lambda: [Dense(3), UnitNormalization()],
+    "Normalization": lambda: [Dense(3), Normalization(mean=[1.0, 2.0, 3.0], variance=2.0)],
     "frozen": lambda: [Dense(4, "tanh"), Dense(4, trainable=False), Dense(3, "tanh")],
     "frozen first": lambda: [Dense(4, "tanh", trainable=False), Dense(3, "tanh")],
 }
@@ -181,6 +193,34 @@ def test_layer_and_loss(hidden: str, head: str) -> None:
 @pytest.mark.parametrize("head", HEADS)
 def test_sample_weights(head: str) -> None:
     check(make(HIDDEN["Dense tanh"], *HEADS[head], sample=(3,), weighted=True))
+
+
+NORMS: dict[str, Stack] = {
+    "of the input": lambda: [BatchNormalization(scale=False), Dense(3), LayerNormalization(center=False)],
+    "one behind the other": lambda: [Dense(3), BatchNormalization(), BatchNormalization(center=False), Dense(2)],
+    "of a middle axis": lambda: [Dense(4), Reshape((2, 2)), BatchNormalization(axis=1), Dense(2, "tanh"), Flatten()],
+    "frozen": lambda: [Dense(3), BatchNormalization(trainable=False)],
+    "of two axes": lambda: [Dense(8), Reshape((2, 2, 2)), LayerNormalization(axis=[1, 3]), Dense(2), Flatten()],
+    "of other axes": lambda: [
+        Dense(4), Reshape((2, 2)), RMSNormalization(axis=1, epsilon=0.1), UnitNormalization(axis=[1, 2]), Flatten(),
+    ],
+    "of groups": lambda: [Dense(8), Reshape((2, 4)), GroupNormalization(2, epsilon=0.1), Flatten()],
+    "of each channel": lambda: [Dense(8), Reshape((2, 4)), GroupNormalization(-1, axis=1, scale=False), Flatten()],
+    "by what is given": lambda: [
+        Dense(2), Normalization(axis=None, mean=1.0, variance=0.25, invert=True), Dense(2, "tanh"), Normalization(),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_norms(norm: str) -> None:
+    check(make(NORMS[norm], *HEADS["mse"], sample=(3,), weighted=False))
+
+
+@pytest.mark.parametrize("head", ["mse", "scce logits"])
+def test_batch_norm_as_the_last_layer(head: str) -> None:
+    last, loss, kind = HEADS[head]
+    check(make(list, lambda: [*last(), BatchNormalization()], loss, kind, sample=(3,), weighted=True))
 
 
 @pytest.mark.parametrize("weighted", [False, True])

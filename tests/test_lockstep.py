@@ -45,7 +45,7 @@ def tight_run(problem: Problem, program: Program) -> Run:
 
 def outlive(run: Run) -> dict[str, np.ndarray]:
     """What a run leaves behind; no gradients where weights are updated as their gradients are computed."""
-    kept = {"weights": run.flat.parameter, "state": run.state, "totals": run.totals}
+    kept = {"weights": run.flat.parameter, "averages": run.flat.frozen, "state": run.state, "totals": run.totals}
     if any(buffer.kind == "gradient" for buffer in run.program.buffers.values()):
         kept["gradients"] = run.flat.gradient
     return kept
@@ -82,6 +82,7 @@ def test_weights_after_epochs(number: int) -> None:
     ]
     for isa, run in zip(ISAS, others, strict=True):
         assert relative(run.flat.parameter, reference.flat.parameter) <= 1e-5, isa
+        assert relative(run.flat.frozen, reference.flat.frozen) <= 1e-5, isa
         assert relative(run.totals, reference.totals) <= 1e-5, isa
     fused = [run for isa, run in zip(ISAS, others, strict=True) if isa in FUSED_ISAS]
     for run in fused[1:]:

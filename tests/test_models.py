@@ -15,19 +15,25 @@ import nncore
 from nncore import backend as keras_backend
 from nncore.layers import (
     Activation,
+    BatchNormalization,
     Dense,
     Dropout,
     Flatten,
+    GroupNormalization,
     Identity,
     Input,
     InputLayer,
     Layer,
+    LayerNormalization,
+    Normalization,
     Permute,
     ReLU,
     RepeatVector,
     Rescaling,
     Reshape,
+    RMSNormalization,
     Softmax,
+    UnitNormalization,
 )
 from nncore.losses import BinaryCrossentropy, CategoricalCrossentropy
 from nncore.metrics import BinaryAccuracy
@@ -328,6 +334,10 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return e / e.sum(-1, keepdims=True)
 
 
+def normed(x: np.ndarray, axis: int | tuple[int, ...], epsilon: float) -> np.ndarray:
+    return (x - x.mean(axis, keepdims=True)) / np.sqrt(x.var(axis, keepdims=True) + epsilon)
+
+
 layer_case("relu", [Activation("relu")], relu)
 layer_case("tanh", [Activation("tanh")], np.tanh)
 layer_case("sigmoid", [Activation("sigmoid")], sigmoid)
@@ -360,6 +370,32 @@ layer_case(
 layer_case("Permute an axis of 1", [Reshape((1, 12, 1)), Permute((2, 3, 1))], lambda x: x.reshape(len(x), 12, 1, 1))
 layer_case("RepeatVector", [Flatten(), RepeatVector(3)], lambda x: np.repeat(x.reshape(len(x), 1, 12), 3, axis=1))
 layer_case("Rescaling", [Rescaling(0.5, 2.0)], lambda x: x * 0.5 + 2)
+layer_case("BatchNormalization", [BatchNormalization(epsilon=0.25)], lambda x: x / np.sqrt(1.25))
+layer_case("LayerNormalization", [LayerNormalization(epsilon=0.5)], lambda x: normed(x, 2, 0.5))
+layer_case("LayerNormalization axis", [LayerNormalization(axis=1, epsilon=0.5)], lambda x: normed(x, 1, 0.5))
+layer_case("LayerNormalization axes", [LayerNormalization(axis=[-1, 1], epsilon=0.5)], lambda x: normed(x, (1, 2), 0.5))
+layer_case(
+    "GroupNormalization", [GroupNormalization(2, epsilon=0.5)],
+    lambda x: normed(x.reshape(len(x), 3, 2, 2), (1, 3), 0.5).reshape(x.shape),
+)  # fmt: skip
+layer_case("GroupNormalization of one", [GroupNormalization(1, epsilon=0.5)], lambda x: normed(x, (1, 2), 0.5))
+layer_case("GroupNormalization of all", [GroupNormalization(-1, epsilon=0.5)], lambda x: normed(x, 1, 0.5))
+layer_case("GroupNormalization axis", [GroupNormalization(3, axis=1, epsilon=0.5)], lambda x: normed(x, 2, 0.5))
+layer_case(
+    "RMSNormalization", [RMSNormalization(epsilon=0.5)], lambda x: x / np.sqrt((x * x).mean(2, keepdims=True) + 0.5)
+)
+layer_case("UnitNormalization", [UnitNormalization()], lambda x: x / np.linalg.norm(x, axis=2, keepdims=True))
+layer_case(
+    "UnitNormalization axes", [UnitNormalization([1, 2])], lambda x: x / np.linalg.norm(x, axis=(1, 2), keepdims=True)
+)  # fmt: skip
+layer_case("Normalization", [Normalization()], lambda x: x)
+layer_case("Normalization given", [Normalization(mean=[1, 2, 3, 4], variance=4)], lambda x: (x - [1, 2, 3, 4]) / 2)
+layer_case(
+    "Normalization axes", [Normalization(axis=(1, 2), mean=np.eye(3, 4), variance=np.eye(3, 4) + 1)],
+    lambda x: (x - np.eye(3, 4)) / np.sqrt(np.eye(3, 4) + 1),
+)  # fmt: skip
+layer_case("Normalization of all", [Normalization(axis=None, mean=2.0, variance=9.0)], lambda x: (x - 2) / 3)
+layer_case("Normalization inverted", [Normalization(mean=2.0, variance=9.0, invert=True)], lambda x: x * 3 + 2)
 layer_case("views of views", [Reshape((2, 6)), Flatten(), Reshape((12, 1)), Flatten()], lambda x: x.reshape(len(x), -1))
 layer_case("chain", [Flatten(), Rescaling(3.0), ReLU(), Reshape((3, 4))], lambda x: relu(3 * x).reshape(len(x), 3, 4))
 

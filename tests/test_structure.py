@@ -31,6 +31,7 @@ threads
 random
 program
 variables
+data
 # what can be computed
 ops.base
 ops.eager
@@ -40,6 +41,7 @@ ops.data
 ops.expressions
 ops.losses
 ops.metrics
+ops.normalization
 ops.optim
 ops.order
 ops.penalties
@@ -62,6 +64,8 @@ activations
 layers.base
 layers.activations
 layers.core
+layers.normalization
+layers.preprocessing
 layers.regularization
 layers.reshaping
 layers
@@ -95,7 +99,6 @@ kernels
 progress
 callbacks
 summary
-data
 sources
 training
 loops
@@ -133,6 +136,7 @@ kernels/expressions.h
 kernels/gemm.h
 kernels/losses.h
 kernels/metrics.h
+kernels/normalization.h
 kernels/optim.h
 kernels/upkeep.h
 kernels/layerwise.h

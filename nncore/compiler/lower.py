@@ -10,7 +10,7 @@ from nncore.layers.base import Layer, elements
 from nncore.losses import Loss
 from nncore.metrics import Metric, Score, scores
 from nncore.optimizers.base import Optimizer
-from nncore.program import Buffer, Program, Shape
+from nncore.program import Buffer, Instruction, Program, Shape
 
 LOSS_TOTAL = "total/loss"
 
@@ -142,6 +142,7 @@ def lower_train(
     """x and y to totals and updated weights."""
     b = Builder("train", training=True, scored=True)
     rows, weight = _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted)
+    averages = _take_averages(b)
     trained = [v for layer in layers for v in layer.weights if v.trainable]
     if trained:
         with b.scope("loss"):
@@ -151,5 +152,19 @@ def lower_train(
         if optimizer.loss_scale_factor is not None:
             (d_rows,) = b.emit("scale_shift", d_rows, scale=scale, offset=0.0)
         differentiate(b, rows, d_rows, *zip(b.penalties, d_penalties, strict=True))
+    b.instructions += averages
+    if trained:
         optimizer.lower(b, trained)
     return b.finish()
+
+
+def _take_averages(b: Builder) -> list[Instruction]:
+    """Take out what writes into weights that no optimizer changes; it belongs with the optimizer's updates, behind all
+    that a run may break off."""
+
+    def averages(instruction: Instruction) -> bool:
+        return any(o is not None and b.root(b.buffers[o]).kind == "frozen" for o in instruction.outputs)
+
+    taken = [i for i in b.instructions if averages(i)]
+    b.instructions = [i for i in b.instructions if not averages(i)]
+    return taken

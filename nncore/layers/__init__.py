@@ -3,10 +3,19 @@
 from nncore.layers.activations import Activation, ReLU, Softmax
 from nncore.layers.base import Layer
 from nncore.layers.core import Dense, Input, InputLayer
+from nncore.layers.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
+from nncore.layers.preprocessing import Normalization
 from nncore.layers.regularization import ActivityRegularization, Dropout
 from nncore.layers.reshaping import Flatten, Identity, Permute, RepeatVector, Rescaling, Reshape
 
 __all__ = [
-    "Activation", "ActivityRegularization", "Dense", "Dropout", "Flatten", "Identity", "Input", "InputLayer", "Layer",
-    "Permute", "ReLU", "RepeatVector", "Rescaling", "Reshape", "Softmax",
+    "Activation", "ActivityRegularization", "BatchNormalization", "Dense", "Dropout", "Flatten", "GroupNormalization",
+    "Identity", "Input", "InputLayer", "Layer", "LayerNormalization", "Normalization", "Permute", "RMSNormalization",
+    "ReLU", "RepeatVector", "Rescaling", "Reshape", "Softmax", "UnitNormalization",
 ]  # fmt: skip

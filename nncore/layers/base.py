@@ -83,6 +83,7 @@ class Layer(Weights):
         self._trainable = bool(trainable)
         self._trained: list[Variable] = []  # weights that training changes while the layer is trainable
         self._kept: list[Variable] = []  # weights that no optimizer ever changes
+        self._constants: list[Variable] = []  # what programs read beside the weights
 
     @classmethod
     def _own_arguments(cls) -> list[str]:
@@ -160,7 +161,7 @@ class Layer(Weights):
         training, shape = b.training, self.compute_output_shape(x.shape)
         backward = getattr(self, "backward", None)
         return call(
-            b, type(self).__name__, lambda inputs: self._call(inputs, training), shape, [x], self.weights, backward
+            b, type(self).__name__, lambda inputs: self._call(inputs, training), shape, [x], self.stored, backward
         )
 
     def _calls(self) -> bool:
@@ -222,9 +223,9 @@ class Layer(Weights):
 
     def add_weight(
         self, shape: Iterable[int] | None = None, initializer: Any = None, *, name: str = "weight",
-        trainable: bool = True, regularizer: Any = None, constraint: Any = None,
+        trainable: bool = True, dtype: str | None = None, regularizer: Any = None, constraint: Any = None,
     ) -> Variable:  # fmt: skip
-        """Create a weight; by default glorot-uniform.
+        """Create a weight; by default glorot-uniform. Programs do not see one of ``dtype`` int64.
 
         While it is trainable, the penalty of its ``regularizer`` is added to the loss, and after each update it is held
         in its ``constraint``.
@@ -234,11 +235,18 @@ class Layer(Weights):
             raise ValueError(f"{self.name}: the weight {name!r} needs an initializer.")
         dims = tuple(int(n) for n in (shape or ()))
         variable = Variable(
-            initial(dims), name=name, trainable=trainable and self._trainable,
+            initial(dims), name=name, trainable=trainable and self._trainable, dtype=dtype,
             regularizer=regularizers.get(regularizer), constraint=constraints.get(constraint),
         )  # fmt: skip
         variable.path = f"{self.name}/{name}"
         (self._trained if trainable else self._kept).append(variable)
+        return variable
+
+    def add_constant(self, value: Any, name: str) -> Variable:
+        """Keep an array for programs to read that is no weight: what the layer was made with."""
+        variable = Variable(value, name=name, trainable=False)
+        variable.path = f"{self.name}/{name}"
+        self._constants.append(variable)
         return variable
 
     @property
@@ -259,6 +267,12 @@ class Layer(Weights):
         """The variables: those made trainable first, then the others, each in the order of creation."""
         parts = [self, *self._inner_layers()]
         return [v for part in parts for v in part._trained] + [v for part in parts for v in part._kept]
+
+    @property
+    def stored(self) -> list[Variable]:
+        """What programs may name, and models keep in their flat vectors: the float32 weights, and constants."""
+        constants = [v for part in [self, *self._inner_layers()] for v in part._constants]
+        return [v for v in self.weights if v.dtype == "float32"] + constants
 
     def _inner_layers(self) -> list[Layer]:
         """The layers that a layer with a ``call`` of its own keeps in attributes or lists, and theirs."""
