@@ -65,7 +65,7 @@ def test_every_buffer_of_a_step(number: int) -> None:
             if program.buffers[name].dtype == "int32" or name.endswith("mask"):
                 assert np.array_equal(got, want), name
             else:
-                assert relative(got, want, least=1e-2) <= 1e-5, (isa, name)  # 1e-7 of sums of values of about 1
+                assert relative(got, want, least=3e-2) <= 1e-5, (isa, name)  # 3e-7 of sums of values of about 1
         outside = fences(program, run.at)
         assert np.isnan(run.workspace[outside]).all(), isa
 
