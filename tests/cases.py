@@ -36,6 +36,10 @@ ROWS = [
         *((m, 1) for m in (15, 16, 31, 33, 70)),
     ]
 ]
+COUNTED = [
+    {**d, "t": 2 + (d["m"] + 7 * d["n"]) % 40, "c": d["n"] if i % 2 else 1}
+    for i, d in enumerate(d for d in ROWS if d["n"] <= 100)
+]
 PRODUCTS = [
     {"m": m, "k": k, "n": n}
     for m, k, n in [
@@ -213,6 +217,43 @@ def minute(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Arra
 def limited(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
     """Factors of ``unit_norm``, some at its limit."""
     return rng.choice([UNIT_LIMIT, 0.5, 2], shape).astype(np.float32)
+
+
+def class_number(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Classes as real numbers."""
+    return rng.integers(0, dims["n"], shape).astype(np.float32)
+
+
+def class_id(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """int32 classes, some of them out of range."""
+    return rng.integers(-2, 7, shape).astype(np.int32)
+
+
+def weight64(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Weights in float64."""
+    return rng.uniform(0, 2, shape)
+
+
+def ascending(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """float64 thresholds in [0, 1], some equal, and inf at last."""
+    return np.append(np.sort(rng.integers(0, 65, shape[0] - 1) / 64), np.inf)
+
+
+def tiny(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Values about 1e-9."""
+    return rng.choice([-2e-9, 0.0, 5e-10, 1e-9, 2e-9], shape).astype(np.float32)
+
+
+def probability_of_row(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Multiples of 1/64 in [0, 1]."""
+    return (rng.integers(0, 65, shape) / 64).astype(np.float32)
+
+
+def spread_out(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Rows that vary: 0, 1, 2, … in some order, and noise."""
+    return (rng.permuted(np.broadcast_to(np.arange(shape[1]), shape), axis=1) + rng.normal(0, 0.1, shape)).astype(
+        np.float32
+    )
 
 
 def absent(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> None:
@@ -441,6 +482,50 @@ CASES = {
         Case("binary_matches", ROWS, _first_special(probability, binary), ({"threshold": 0.5}, {"threshold": 0.1})),
         Case("categorical_matches", ROWS, _first_special(activated, distribution)),
         Case("sparse_matches", ROWS, _first_special(activated, label)),
+        Case("equal_matches", ROWS, _first_special(binary, binary)),
+        Case("top_k_matches", ROWS, _first_special(activated, label), ({"k": 1.0}, {"k": 3.0}, {"k": 2000.0})),
+        Case("listed_matches", ROWS, _first_special(class_number, label), ({"k": 1.0}, {"k": 5.0})),
+        # Sums in float64 of the same values in the same order: equal to the last bit.
+        Case(
+            "add_confusion", COUNTED,
+            (
+                (probability, binary, real, weight64, ascending), (probability, binary, absent, absent, ascending),
+                (with_special(real), with_special(binary), weight, absent, ascending),
+                (limit, binary, absent, weight64, ascending),
+            ),
+            ({"even": 0.0, "least": 0.0}, {"even": 1.0, "least": 0.0},
+             {"even": 1.0, "least": 1.0}),
+            state=((0, -1), (1, -1)),
+        ),
+        Case(
+            "add_pairs", [{**d, "c": c} for d in ELEMENTS for c in (1, 5)],
+            ((class_id, class_id, real), (class_id, class_id, absent)),
+            ({"ignore": -1.0, "whole": 0.0}, {"ignore": 2.0, "whole": 1.0}),
+            state=((0, -1),),
+        ),
+        Case(
+            "add_products", ROWS,
+            ((real, real, weight), (real, absent, weight), (grid, grid, absent), (with_special(real), absent, absent)),
+            state=((0, -1),),
+        ),
+        Case("argmax", ROWS, _first_special(activated)),
+        Case("as_labels", ELEMENTS, _each([real])),
+        Case("column", ROWS, _first_special(real), ({"index": 0.0},)),
+        Case(
+            "exceeds", ELEMENTS, _each([probability_of_row]), ({"threshold": 0.5}, {"threshold": 0.1}),
+            aliases=((0, 0),),
+        ),
+        Case("row_maxima", ROWS, (*_first_special(activated), (tiny,))),
+        Case("keep_top_k", ROWS, _first_special(activated), ({"k": 1.0}, {"k": 3.0}, {"k": 2000.0})),
+        Case(
+            "pearson", ROWS, _first_special(spread_out, spread_out), ulps=24,
+            why="means, roots and a mean of products of either side, each in its own order of summation",
+            scale=lambda p, t: 1,
+        ),
+        Case(
+            "concordance", ROWS, _first_special(spread_out, spread_out), ulps=24, why="as pearson",
+            scale=lambda p, t: 1,
+        ),
         Case(
             "dropout", ELEMENTS, _each([real]), aliases=((0, 0),),
             attributes=tuple(

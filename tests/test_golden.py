@@ -55,9 +55,12 @@ LOSSES = {
     "CategoricalCrossentropy": [0, 1, 2, 3, 4, 5], "SparseCategoricalCrossentropy": [0, 1, 2],
 }  # fmt: skip
 METRICS = (
-    "Mean", "BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy", "MeanSquaredError",
-    "RootMeanSquaredError", "MeanAbsoluteError", "BinaryCrossentropy", "CategoricalCrossentropy",
-    "SparseCategoricalCrossentropy",
+    "Mean", "Accuracy", "BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy", "TopKCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy", "MeanSquaredError", "RootMeanSquaredError", "MeanAbsoluteError", "R2Score",
+    "BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy", "Precision", "Recall",
+    "TruePositives", "FalsePositives", "TrueNegatives", "FalseNegatives", "AUC", "AUC#PR", "AUC#10",
+    "PrecisionAtRecall", "SensitivityAtSpecificity", "F1Score", "FBetaScore", "MeanIoU", "Precision#topk",
+    "Recall#class",
 )  # fmt: skip
 OPTIMIZERS = {
     "SGD": [0, 1, 2, 3, 4, 5, 6, 7], "Adam": [0, 1, 2, 3, 4, 5, 6], "AdamW": [0], "Adamax": [0], "Nadam": [0],
@@ -133,7 +136,8 @@ FITS: dict[str, dict[str, Any]] = {
     },
     "bin/bce": {
         "layers": [("relu", 4), ("sigmoid", 1)], "y": "y_one", "optimizer": Adam(0.01), "loss": "binary_crossentropy",
-        "fit": {"epochs": 2, "batch_size": 8}, "without": ("AUC",),
+        "metrics": ["accuracy", "AUC"],
+        "fit": {"epochs": 2, "batch_size": 8},
     },
 }  # fmt: skip
 
@@ -273,7 +277,15 @@ def metric_data(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """Targets and predictions of both updates, and the weights: the second update has the first two rows again."""
     t, p = array(case["y_true"]), array(case["y_pred"])
     w = np.array([1.0, 0.0, 2.0, 0.5], np.float32)
-    return np.concatenate([t, t[:2]]), np.concatenate([p, p[:2][:, ::-1]]), np.concatenate([w, w[2:]])
+    return (
+        np.concatenate([t, t[:2]]),
+        np.concatenate([p, p[:2, ::-1] if p.ndim > 1 else p[:2]]),
+        np.concatenate([w, w[2:]]),
+    )
+
+
+def new_metric(name: str) -> metrics.Metric:
+    return getattr(metrics, name.split("#")[0])(**GOLDEN["metrics"][name]["kw"])  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -281,7 +293,7 @@ def test_metric(name: str) -> None:
     case = GOLDEN["metrics"][name]
     results = {}
     for key, weighted in (("result", False), ("weighted", True)):
-        metric = getattr(metrics, name)(**case["kw"])
+        metric = new_metric(name)
         if name == "Mean":
             metric.update_state([1.0, 2.0, 3.0, 4.0], sample_weight=[1.0, 0.0, 2.0, 0.5] if weighted else None)
             metric.update_state([10.0])
@@ -298,8 +310,10 @@ def test_metric_in_a_program(name: str, backend: str) -> None:
     """The metric of a model whose predictions are its inputs, once without the samples' weights and once with them."""
     case = GOLDEN["metrics"][name]
     t, p, w = metric_data(case)
+    if p.ndim == 1:
+        t, p = t[:, None], p[:, None]
     model = Sequential([Input(p.shape[1:]), Activation("linear")])
-    plain, weighted = (getattr(metrics, name)(**case["kw"]) for _ in range(2))
+    plain, weighted = new_metric(name), new_metric(name)
     loss = "sparse_categorical_crossentropy" if t.ndim < p.ndim else "mse"
     model.compile("sgd", loss, metrics=[plain], weighted_metrics=[weighted])
     found = model.evaluate(p, t, sample_weight=w, batch_size=4, verbose=0, return_dict=True)

@@ -76,7 +76,7 @@ class Run:
         inputs = [None if x is None else fenced(x) for x in self.originals]
         state = {}
         for output, i in (*self.case.state, *([alias] if alias else [])):
-            shared = fenced(np.array(2.5)) if i < 0 else inputs[i]
+            shared = fenced(np.full(shape_of(self.op.outputs[output], self.dims), 2.5)) if i < 0 else inputs[i]
             assert shared is not None
             state[output] = shared
         return make_outputs(self.op, self.dims, state), inputs

@@ -37,6 +37,7 @@ ops.base
 ops.eager
 ops.activations
 ops.axes
+ops.counts
 ops.data
 ops.expressions
 ops.losses
@@ -73,6 +74,11 @@ losses
 metrics.base
 metrics.means
 metrics.accuracy
+metrics.confusion
+metrics.auc
+metrics.fscore
+metrics.iou
+metrics.regression
 metrics.of_losses
 metrics
 optimizers.schedules
@@ -137,6 +143,7 @@ kernels/gemm.h
 kernels/losses.h
 kernels/metrics.h
 kernels/normalization.h
+kernels/counts.h
 kernels/optim.h
 kernels/upkeep.h
 kernels/layerwise.h

@@ -6,8 +6,30 @@ from typing import Any
 
 from nncore import losses
 from nncore.errors import unknown_name
-from nncore.metrics.accuracy import BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy
+from nncore.metrics.accuracy import (
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+)
+from nncore.metrics.auc import AUC
 from nncore.metrics.base import Metric, Score, scores
+from nncore.metrics.confusion import (
+    FalseNegatives,
+    FalsePositives,
+    Precision,
+    PrecisionAtRecall,
+    Recall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    TrueNegatives,
+    TruePositives,
+)
+from nncore.metrics.fscore import F1Score, FBetaScore
+from nncore.metrics.iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from nncore.metrics.means import Mean, MeanMetricWrapper, Sum
 from nncore.metrics.of_losses import (
     BinaryCrossentropy,
@@ -17,14 +39,19 @@ from nncore.metrics.of_losses import (
     RootMeanSquaredError,
     SparseCategoricalCrossentropy,
 )
+from nncore.metrics.regression import ConcordanceCorrelation, PearsonCorrelation, R2Score
 from nncore.names import snake_case
 from nncore.program import Shape
 
 _CLASSES: tuple[type[Metric], ...] = (
-    BinaryAccuracy, BinaryCrossentropy, CategoricalAccuracy, CategoricalCrossentropy, MeanAbsoluteError,
-    MeanSquaredError, RootMeanSquaredError, SparseCategoricalAccuracy, SparseCategoricalCrossentropy,
+    AUC, Accuracy, BinaryAccuracy, BinaryCrossentropy, BinaryIoU, CategoricalAccuracy, CategoricalCrossentropy,
+    ConcordanceCorrelation, F1Score, FBetaScore, FalseNegatives, FalsePositives, IoU, MeanAbsoluteError, MeanIoU,
+    MeanSquaredError, OneHotIoU, OneHotMeanIoU, PearsonCorrelation, Precision, PrecisionAtRecall, R2Score, Recall,
+    RecallAtPrecision, RootMeanSquaredError, SensitivityAtSpecificity, SparseCategoricalAccuracy,
+    SparseCategoricalCrossentropy, SparseTopKCategoricalAccuracy, SpecificityAtSensitivity, TopKCategoricalAccuracy,
+    TrueNegatives, TruePositives,
 )  # fmt: skip
-_BY_CLASS: dict[str, type[Metric]] = {cls.__name__: cls for cls in (*_CLASSES, Mean, Sum)}
+_BY_CLASS: dict[str, type[Metric]] = {cls.__name__: cls for cls in (*_CLASSES, Mean, MeanMetricWrapper, Sum)}
 _ALIASES = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "bce": "binary_crossentropy"}
 _BY_NAME: dict[str, type[Metric]] = {snake_case(cls.__name__): cls for cls in _CLASSES}
 _BY_NAME |= {alias: _BY_NAME[name] for alias, name in _ALIASES.items()}
@@ -36,10 +63,8 @@ _BY_SHAPE = (*_ACCURACY, "crossentropy", "ce")
 """Names whose meaning depends on the shapes of targets and predictions."""
 
 __all__ = [
-    "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy", "CategoricalCrossentropy", "Mean",
-    "MeanAbsoluteError", "MeanMetricWrapper", "MeanSquaredError", "Metric", "RootMeanSquaredError", "Score",
-    "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "Sum", "check", "deserialize", "get", "resolve",
-    "scores", "serialize",
+    *(cls.__name__ for cls in _CLASSES), "Mean", "MeanMetricWrapper", "Metric", "Score", "Sum", "check", "deserialize",
+    "get", "resolve", "scores", "serialize",
 ]  # fmt: skip
 
 
@@ -60,13 +85,23 @@ def get(identifier: Any) -> Metric:
     if isinstance(identifier, type) and issubclass(identifier, Metric):
         return identifier()
     if isinstance(identifier, str) and identifier.lower() in _NAMES:
-        return _NAMES[identifier.lower()](name=identifier)
+        return _make(_NAMES[identifier.lower()], identifier)
     if isinstance(identifier, dict) and identifier.get("class_name") in _BY_CLASS:
         return _BY_CLASS[identifier["class_name"]].from_config(dict(identifier.get("config", {})))
     for name, function in losses.FUNCTIONS.items():
         if identifier is function:
             return _BY_NAME[name]()
     raise unknown_name("metric", identifier, [*_BY_NAME, *_BY_SHAPE])
+
+
+def _make(cls: type[Metric], name: str) -> Metric:
+    """A metric with its default arguments; ``ValueError`` where it has none."""
+    try:
+        return cls(name=name)
+    except TypeError:
+        raise ValueError(
+            f"The metric {name!r} has arguments to choose: pass an object, metrics.{cls.__name__}(...)."
+        ) from None
 
 
 def resolve(identifier: Any, y_shape: Shape, p_shape: Shape) -> Metric:

@@ -3,6 +3,7 @@
 from nncore.ops import (
     activations,
     axes,
+    counts,
     data,
     expressions,
     layerwise,
@@ -46,6 +47,7 @@ __all__ = [
     "axes",
     "bind",
     "collapse",
+    "counts",
     "data",
     "evaluate",
     "expressions",

@@ -37,3 +37,25 @@ def categorical_matches(match: Array, p: Array, t: Array) -> None:
 def sparse_matches(match: Array, p: Array, label: Array) -> None:
     """match[m] = 1 where argmax p == label, else 0; the first of equals wins, NaN counts as the largest"""
     match[...] = np.argmax(p, axis=1) == label
+
+
+@op("mn, mn -> m")
+def equal_matches(match: Array, p: Array, t: Array) -> None:
+    """match[m] = mean_n (p == t), the number of equal values divided by n"""
+    match[...] = np.count_nonzero(p == t, axis=1) / match.dtype.type(p.shape[1])
+
+
+@op("mn, m -> m", "k", in1="int32")
+def top_k_matches(match: Array, p: Array, label: Array, *, k: float) -> None:
+    """match[m] = 1 where fewer than k of the row are larger than p[label], else 0
+
+    NaN counts as larger than all, and p[label] = NaN as no match; 0 <= label < n
+    """
+    chosen = np.take_along_axis(p, label[:, None], axis=1)
+    match[...] = (np.count_nonzero(~(p <= chosen), axis=1) < k) & ~np.isnan(chosen[:, 0])
+
+
+@op("mn, m -> m", "k", in1="int32")
+def listed_matches(match: Array, p: Array, label: Array, *, k: float) -> None:
+    """match[m] = 1 where one of the row's first k values is the label, else 0"""
+    match[...] = np.any(p[:, : int(k)] == label[:, None], axis=1)

@@ -1,5 +1,6 @@
 /* Every kernel: what a file of src/isa includes. */
 #include "axes.h"
+#include "counts.h"
 #include "data.h"
 #include "elementwise.h"
 #include "expressions.h"
