@@ -228,7 +228,7 @@ KERNEL(op_equal_matches)
         result = vec_set1(wide_sum(sum_) / (real)(shape).n);                                                           \
     } while (0)
 
-INLINE vec square(vec v) { return vec_mul(v, v); }
+INLINE vec squared(vec v) { return vec_mul(v, v); }
 
 /* r[m] = mean_n (p - mean p) / std p (t - mean t) / std t */
 KERNEL(op_pearson)
@@ -242,8 +242,8 @@ KERNEL(op_pearson)
         vec p_mean, t_mean, p_var, t_var, product;
         MEAN_IN_ROW(p_mean, shape, LOAD(p));
         MEAN_IN_ROW(t_mean, shape, LOAD(t));
-        MEAN_IN_ROW(p_var, shape, square(vec_sub(LOAD(p), p_mean)));
-        MEAN_IN_ROW(t_var, shape, square(vec_sub(LOAD(t), t_mean)));
+        MEAN_IN_ROW(p_var, shape, squared(vec_sub(LOAD(p), p_mean)));
+        MEAN_IN_ROW(t_var, shape, squared(vec_sub(LOAD(t), t_mean)));
         const vec p_std = vec_sqrt(p_var), t_std = vec_sqrt(t_var);
         MEAN_IN_ROW(product, shape,
                     vec_mul(vec_div(vec_sub(LOAD(p), p_mean), p_std), vec_div(vec_sub(LOAD(t), t_mean), t_std)));
@@ -263,10 +263,10 @@ KERNEL(op_concordance)
         vec p_mean, t_mean, p_var, t_var, product;
         MEAN_IN_ROW(p_mean, shape, LOAD(p));
         MEAN_IN_ROW(t_mean, shape, LOAD(t));
-        MEAN_IN_ROW(p_var, shape, square(vec_sub(LOAD(p), p_mean)));
-        MEAN_IN_ROW(t_var, shape, square(vec_sub(LOAD(t), t_mean)));
+        MEAN_IN_ROW(p_var, shape, squared(vec_sub(LOAD(p), p_mean)));
+        MEAN_IN_ROW(t_var, shape, squared(vec_sub(LOAD(t), t_mean)));
         MEAN_IN_ROW(product, shape, vec_mul(vec_sub(LOAD(t), p_mean), vec_sub(LOAD(p), p_mean)));
-        const vec apart = vec_add(vec_add(p_var, t_var), square(vec_sub(t_mean, p_mean)));
+        const vec apart = vec_add(vec_add(p_var, t_var), squared(vec_sub(t_mean, p_mean)));
         result[r] = vec_first(vec_div(vec_mul(vec_set1(2), product), vec_add(apart, vec_set1((real)1e-7))));
     });
 }
