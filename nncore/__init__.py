@@ -23,6 +23,7 @@ from nncore import (
     models,
     optimizers,
     regularizers,
+    saving,
     utils,
 )
 from nncore.backends import (
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Input", "Sequential", "Variable", "__version__", "activations", "backend", "callbacks", "check_gradients",
     "config_summary", "constraints", "datasets", "get_backend", "get_num_threads", "gradients", "initializers",
-    "kernels", "layers", "losses", "metrics", "models", "optimizers", "plot", "regularizers", "set_backend",
-    "set_num_threads", "show_config", "utils",
+    "kernels", "layers", "losses", "metrics", "models", "optimizers", "plot", "regularizers", "saving",
+    "set_backend", "set_num_threads", "show_config", "utils",
 ]  # fmt: skip
 
 _ON_DEMAND = ("datasets", "gradients", "kernels", "plot")

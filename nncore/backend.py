@@ -24,6 +24,6 @@ def image_data_format() -> str:
     return "channels_last"
 
 
-def clear_session() -> None:
-    """Start the automatic names of layers and models over: ``dense``, ``dense_1``, …"""
+def clear_session(free_memory: bool = True) -> None:
+    """Start the automatic names of layers and models over: ``dense``, ``dense_1``, … The argument has no effect."""
     reset_names()

@@ -17,6 +17,7 @@ from nncore.builder import Builder
 from nncore.families import Family
 from nncore.interpreter import interpret
 from nncore.program import Buffer
+from nncore.serialization import construct
 
 Array = np.ndarray[Any, Any]
 C = TypeVar("C", bound="Constraint")
@@ -48,7 +49,7 @@ class Constraint:
     @classmethod
     def from_config(cls: type[C], config: Mapping[str, Any]) -> C:
         """The constraint that ``config`` describes."""
-        return cls(**config)
+        return construct(cls, config)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from nncore.errors import unknown_name
 from nncore.names import snake_case
+from nncore.serialization import deserialize_keras_object, get_registered_object, serialize_keras_object
 
 T = TypeVar("T")
 
@@ -24,7 +25,6 @@ class Family(Generic[T]):
     def __init__(self, kind: str, base: type[T], classes: Sequence[type[T]], aliases: Mapping[str, type[T]]) -> None:
         self.kind = kind
         self._base = base
-        self._classes = tuple(classes)
         self._names = {
             **{cls.__name__: cls for cls in classes},
             **{snake_case(cls.__name__): cls for cls in classes},
@@ -37,25 +37,20 @@ class Family(Generic[T]):
             return identifier
         if isinstance(identifier, type) and issubclass(identifier, self._base):
             return identifier()
-        if isinstance(identifier, str) and identifier in self._names:
-            return self._names[identifier]()
+        if isinstance(identifier, str):
+            own = get_registered_object(identifier)
+            if own is not None:
+                return self.get(own)
+            if identifier in self._names:
+                return self._names[identifier]()
         if isinstance(identifier, Mapping):
             return self.deserialize(identifier)
         raise unknown_name(self.kind, identifier, self._names)
 
     def serialize(self, member: Any) -> dict[str, Any] | None:
         """One of them (anything ``get`` takes) as a JSON-able config in Keras's form; ``None`` stays ``None``."""
-        found: Any = self.get(member)
-        if found is None:
-            return None
-        cls = type(found)
-        own = cls in self._classes
-        return {
-            "module": f"keras.{self.kind}s" if own else cls.__module__,
-            "class_name": cls.__name__,
-            "config": found.get_config(),
-            "registered_name": None if own else cls.__name__,
-        }
+        config: dict[str, Any] | None = serialize_keras_object(self.get(member))
+        return config
 
     def deserialize(self, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> T:
         """The one that a config describes, as made by ``serialize`` or by Keras.
@@ -65,14 +60,5 @@ class Family(Generic[T]):
         """
         if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
             raise ValueError(f"The config of a {self.kind} must hold 'class_name' and 'config'. Received: {config!r}.")
-        known: dict[str, Any] = {**self._names, **(custom_objects or {})}
-        name = config["class_name"]
-        if name not in known:
-            raise unknown_name(self.kind, name, known)
-        try:
-            found: T = known[name].from_config(dict(config.get("config") or {}))
-        except TypeError as error:
-            raise ValueError(
-                f"{name}: the config does not fit its arguments ({error}). Received: {config!r}."
-            ) from None
+        found: T = deserialize_keras_object({"config": {}, **config}, custom_objects, family=f"{self.kind}s")
         return found

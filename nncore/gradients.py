@@ -58,7 +58,7 @@ def check_gradients(
     rng = np.random.default_rng([seed, 1])  # not the stream that x may be drawn from
     count = positive_int("check_gradients", "samples", samples)
     model, trainer = _subject(model_or_layer, x)
-    if y is None and isinstance(model_or_layer, Layer):
+    if y is None and not isinstance(model_or_layer, Sequential):
         y = rng.normal(size=(len(np.asarray(x)), *(n or 1 for n in model.output_shape[1:])))
     machine, data = model.prepare(trainer, x, y, sample_weight)
     found = {}
@@ -75,7 +75,7 @@ Check = tuple[str, Array, Array, Callable[[], float]]
 
 def _subject(subject: Sequential | Layer, x: Any) -> tuple[Sequential, Trainer]:
     """A model to check, and what it was compiled with."""
-    if isinstance(subject, Layer):
+    if not isinstance(subject, Sequential):
         model = Sequential([Input(np.shape(x)[1:]), subject])
         model.compile(SGD(0.0), losses.MeanSquaredError(), check_finite=False)
     else:

@@ -17,6 +17,7 @@ from nncore.arguments import at_least_zero, count, finite
 from nncore.errors import unknown_name
 from nncore.names import snake_case
 from nncore.random import draw_seed
+from nncore.serialization import construct, deserialize_keras_object, get_registered_object, serialize_keras_object
 
 Array = np.ndarray[Any, Any]
 T = TypeVar("T", bound="Initializer")
@@ -39,7 +40,7 @@ class Initializer:
     @classmethod
     def from_config(cls: type[T], config: Mapping[str, Any]) -> T:
         """The initializer that ``config`` describes."""
-        return cls(**config)
+        return construct(cls, config)
 
     def clone(self: T) -> T:
         """A new initializer of the same arguments; without a seed it draws one of its own."""
@@ -326,6 +327,11 @@ class Orthogonal(_Random):
 class _Given(Constant):
     """An array that stands for itself: what ``get`` makes of one."""
 
+    @property
+    def stands_for(self) -> Constant:
+        """What a config says in its place."""
+        return Constant(self.value)
+
     def __call__(self, shape: Any, dtype: Any = None) -> Array:
         dims = _shape(self, shape)
         if dims != np.shape(self.value):
@@ -340,6 +346,11 @@ class _Function(Initializer):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
+
+    @property
+    def stands_for(self) -> Callable[..., Any]:
+        """What a config says in its place."""
+        return self.function
 
     def __call__(self, shape: Any, dtype: Any = None) -> Array:
         dims, kind = _shape(self, shape), _dtype(dtype)
@@ -404,6 +415,9 @@ def get(identifier: Any) -> Initializer | None:
     if identifier is None or isinstance(identifier, Initializer):
         return identifier
     if isinstance(identifier, str):
+        own = get_registered_object(identifier)
+        if own is not None:
+            return get(own)
         if identifier not in _NAMES:
             raise unknown_name("initializer", identifier, _NAMES)
         return _NAMES[identifier]()
@@ -423,20 +437,8 @@ def get(identifier: Any) -> Initializer | None:
 
 def serialize(initializer: Any) -> dict[str, Any] | None:
     """An initializer (anything ``get`` takes) as a JSON-able config in Keras's form; ``None`` stays ``None``."""
-    initializer = get(initializer)
-    if initializer is None:
-        return None
-    if isinstance(initializer, _Function):
-        name = _function_name(initializer.function)
-        return {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
-    cls = Constant if isinstance(initializer, _Given) else type(initializer)
-    own = cls in _CLASSES
-    return {
-        "module": "keras.initializers" if own else cls.__module__,
-        "class_name": cls.__name__,
-        "config": initializer.get_config(),
-        "registered_name": None if own else cls.__name__,
-    }
+    config: dict[str, Any] | None = serialize_keras_object(get(initializer))
+    return config
 
 
 def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Initializer | None:
@@ -451,20 +453,7 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
         raise ValueError(f"An initializer's config must hold 'class_name' and 'config'. Received: {config!r}.")
-    arguments = config.get("config") or {}
-    name = arguments if config["class_name"] == "function" else config["class_name"]
-    known = {**_NAMES, **(custom_objects or {})}
-    if name not in known:
-        raise unknown_name("initializer", name, known)
-    found = known[name]
-    if isinstance(found, type) and issubclass(found, Initializer):
-        try:
-            return found.from_config(arguments)
-        except TypeError as error:
-            raise ValueError(
-                f"{name}: the config does not fit its arguments ({error}). Received: {config!r}."
-            ) from None
-    return get(found)
+    return get(deserialize_keras_object({"config": {}, **config}, custom_objects, family="initializers"))
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:

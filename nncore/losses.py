@@ -17,6 +17,13 @@ from nncore.builder import Builder
 from nncore.errors import unknown_name
 from nncore.names import snake_case
 from nncore.program import Buffer
+from nncore.serialization import (
+    construct,
+    custom_object_scope,
+    deserialize_keras_object,
+    get_registered_object,
+    serialize_keras_object,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -90,7 +97,7 @@ class Loss:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Loss:
         """The loss that ``config`` describes."""
-        return cls(**config)
+        return construct(cls, config)
 
 
 class MeanSquaredError(Loss):
@@ -287,10 +294,14 @@ def get(identifier: Any) -> Loss:
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Loss):
         return identifier()
-    if isinstance(identifier, str) and identifier in _BY_NAME:
-        return _BY_NAME[identifier]()
-    if isinstance(identifier, dict) and identifier.get("class_name") in _BY_NAME:
-        return _BY_NAME[identifier["class_name"]].from_config(dict(identifier.get("config", {})))
+    if isinstance(identifier, str):
+        own = get_registered_object(identifier)
+        if own is not None:
+            return get(own)
+        if identifier in _BY_NAME:
+            return _BY_NAME[identifier]()
+    if isinstance(identifier, dict):
+        return get(deserialize_keras_object({"config": {}, **identifier}, family="losses"))
     for name, function in FUNCTIONS.items():
         if identifier is function:
             return CLASSES[name]()
@@ -299,12 +310,14 @@ def get(identifier: Any) -> Loss:
 
 def serialize(loss: Loss) -> dict[str, Any]:
     """A loss as a JSON-able config."""
-    return {"class_name": type(loss).__name__, "config": loss.get_config()}
+    config: dict[str, Any] = serialize_keras_object(loss)
+    return config
 
 
-def deserialize(config: Any) -> Loss:
-    """The loss that ``serialize`` described."""
-    return get(config)
+def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Loss:
+    """The loss that ``serialize`` described, or of a name."""
+    with custom_object_scope(custom_objects):
+        return get(name)
 
 
 def fit_target(owner: str, target: str, y: Array, prediction: tuple[int, ...]) -> Array:

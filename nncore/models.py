@@ -9,27 +9,30 @@ import numpy as np
 
 from nncore import backends, loops, losses, metrics, optimizers, random
 from nncore.arguments import count, fraction, is_integer, positive_int
+from nncore.builder import Builder
 from nncore.callbacks import CallbackList, History
-from nncore.compiler import lower_predict
+from nncore.compiler import forward, lower_predict
+from nncore.copies import clone_model, model_from_json
 from nncore.data import Data, as_array, check_lengths, fit_samples
 from nncore.errors import DataError, unknown_name
-from nncore.layers.base import REGISTRY, Layer, sample_shape
+from nncore.layers.base import Layer, sample_shape
 from nncore.layers.core import InputLayer
 from nncore.metrics import check as check_metric
-from nncore.names import auto_name
-from nncore.program import Program, Shape
+from nncore.program import Buffer, Program, Shape
+from nncore.serialization import deserialize_keras_object, serialize_keras_object
 from nncore.sources import Batch, Source, hands_over_batches
 from nncore.summary import LayerRow, summary
+from nncore.tracing import Symbol
 from nncore.training import PREDICT_BATCH, Machine, Trainer
-from nncore.variables import Variable, Weights
+from nncore.variables import Tensor, Variable
 
 Array = np.ndarray[Any, Any]
 
-__all__ = ["Sequential", "model_from_json"]
+__all__ = ["Sequential", "clone_model", "model_from_json"]
 
 
-class Sequential(Weights):
-    """Layers, one after the other.
+class Sequential(Layer):
+    """Layers, one after the other. A model is a layer itself: it may stand in another one.
 
     Args:
         layers: The layers; the first may be an ``Input``, or carry ``input_shape`` or ``input_dim``. Without either,
@@ -45,14 +48,14 @@ class Sequential(Weights):
     """
 
     def __init__(self, layers: Sequence[Layer] | None = None, trainable: bool = True, name: str | None = None) -> None:
-        self.name = auto_name("Sequential") if name is None else name
+        super().__init__(name=name, trainable=trainable)
         self.history: History | None = None
         self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self._layers: list[Layer] = []
         self._input: InputLayer | None = None
-        self._trainable = bool(trainable)
         self._machine: Machine | None = None
         self._trainer: Trainer | None = None
+        self._compiled_with: dict[str, Any] = {}
         for layer in layers or ():
             self.add(layer, rebuild=False)
         self._build_if_known()
@@ -63,6 +66,11 @@ class Sequential(Weights):
     def layers(self) -> list[Layer]:
         """The layers, without the ``Input``."""
         return list(self._layers)
+
+    @property
+    def input_layer(self) -> InputLayer | None:
+        """The ``Input``, given or found out from data; ``None`` before."""
+        return self._input
 
     def add(self, layer: Layer, rebuild: bool = True) -> None:
         """Append a layer.
@@ -84,10 +92,13 @@ class Sequential(Weights):
             raise ValueError(
                 f"All layers of a Sequential need names of their own. Received a second layer called {layer.name!r}."
             )
-        if not self._layers and self._input is None and layer.declared_input_shape is not None:
-            self._input = InputLayer(layer.declared_input_shape)
+        if not self._layers and self._input is None:
+            known = layer.declared_input_shape
+            if known is None and layer.built and layer.weights and layer.input_shape is not None:
+                known = layer.input_shape[1:]
+            self._input = None if known is None else InputLayer(known)
         self._layers.append(layer)
-        self._machine = None
+        self._changed()
         if rebuild:
             try:
                 self._build_if_known()
@@ -100,10 +111,15 @@ class Sequential(Weights):
         if not self._layers:
             raise ValueError(f"{self.name}.pop: there are no layers to remove.")
         layer = self._layers.pop()
-        self._machine = None
+        self._changed()
         if rebuild:
             self._build_if_known()
         return layer
+
+    def _changed(self) -> None:
+        """Forget the programs; a model around this one looks at its layers again where weights have moved."""
+        self._machine = None
+        Variable.moves += 1
 
     def build(self, input_shape: Any = None) -> None:
         """Create the weights, for inputs of ``input_shape``, batch axis first: ``(None, 100)``."""
@@ -133,6 +149,7 @@ class Sequential(Weights):
                     variable.path = f"{self.name}/{variable.key}"
         if not self._trainable:
             self.trainable = False
+        _tell_apart(self, "", {})
 
     def _ready(self, x: Array | None = None) -> Machine:
         """The machine of the layers as they are now, built for the samples ``x`` if they were not."""
@@ -143,24 +160,30 @@ class Sequential(Weights):
                 f"Sequential model {self.name!r} isn't built: it has "
                 + ("no layers. Call model.add(layer)." if not self._layers else "seen no Input and no data.")
             )
-        if self._machine is None or not self._machine.holds(self._layers):
-            self._machine = Machine(self._layers, self.input_shape)
+        steps = self._steps()
+        if self._machine is None or not self._machine.holds(steps):
+            self._machine = Machine(steps, self.input_shape)
         return self._machine
 
     @property
-    def built(self) -> bool:
+    def built(self) -> bool:  # type: ignore[override]
         """Whether the weights exist."""
         return bool(self._layers) and self._input is not None and all(layer.built for layer in self._layers)
 
     @property
-    def input_shape(self) -> Shape:
+    def declared_input_shape(self) -> Shape | None:  # type: ignore[override]
+        """Shape of one sample, once the Input is known."""
+        return None if self._input is None else self._input.declared_input_shape
+
+    @property
+    def input_shape(self) -> Shape:  # type: ignore[override]
         """Shape of the inputs, batch axis first; ``AttributeError`` while unbuilt."""
         if self._input is None:
             raise AttributeError(f"Sequential model {self.name!r} isn't built: its input_shape is not known.")
         return (None, *(self._input.declared_input_shape or ()))
 
     @property
-    def output_shape(self) -> Shape:
+    def output_shape(self) -> Shape:  # type: ignore[override]
         """Shape of the outputs, batch axis first; ``AttributeError`` while unbuilt."""
         shape = self._layers[-1].output_shape if self.built else None
         if shape is None:
@@ -168,20 +191,9 @@ class Sequential(Weights):
         return shape
 
     @property
-    def trainable(self) -> bool:
-        """Whether training changes the weights; setting it sets it on every layer."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for layer in self._layers:
-            layer.trainable = self._trainable
-
-    @property
     def weights(self) -> list[Variable]:
-        """All variables, layer by layer."""
-        return [v for layer in self._layers for v in layer.weights]
+        """All variables, layer by layer, each once."""
+        return list({id(v): v for layer in self._layers for v in layer.weights}.values())
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of a name or at an index; ``ValueError`` where there is none."""
@@ -225,6 +237,33 @@ class Sequential(Weights):
             rows, self.name, line_length=line_length, positions=positions, print_fn=print_fn,
             show_trainable=show_trainable, layer_range=layer_range, optimizer_params=state,
         )  # fmt: skip
+
+    # As a layer of another model.
+
+    def build_for(self, input_shape: Shape) -> Shape:
+        """Build for an input shape, or check that it is the one it was built for; returns the output shape."""
+        self.build(input_shape)
+        return self.output_shape
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of the outputs, batch axis first."""
+        for layer in self._layers:
+            input_shape = layer.compute_output_shape(input_shape)
+        return input_shape
+
+    def lower(self, b: Builder, x: Buffer) -> Buffer:
+        """Append the layers, one after the other."""
+        return forward(b, self._steps(), x)
+
+    def _steps(self) -> list[Layer]:
+        """The layers as they run: those of models inside in their place."""
+        steps: list[Layer] = []
+        for layer in self._layers:
+            steps += layer._steps() if isinstance(layer, Sequential) and not layer._calls() else [layer]
+        return steps
+
+    def _inner_layers(self) -> list[Layer]:
+        return [inner for layer in self._layers for inner in (layer, *layer._inner_layers())]
 
     # Programs.
 
@@ -274,6 +313,11 @@ class Sequential(Weights):
             )
         self._check_softmax(loss_object)
         self._trainer = Trainer(loss_object, chosen, optimizers.get(optimizer), bool(check_finite), weighted)
+        self._compiled_with = {
+            "optimizer": self._trainer.optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
+            "weighted_metrics": weighted_metrics, "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution, "jit_compile": jit_compile,
+        }  # fmt: skip
 
     def _check_softmax(self, loss: losses.Loss) -> None:
         """A softmax over one output is 1 whatever the weights: refuse to train it."""
@@ -498,6 +542,7 @@ class Sequential(Weights):
         ):  # fmt: skip
             # Asked here, not by calls: for one sample, a function of Python takes as long as a layer.
             if machine.flat.moves != Variable.moves:
+                machine = self._ready()
                 machine.flat.adopt()
             result: Array | None = machine.short(x, out)
             if result is not None:
@@ -546,11 +591,11 @@ class Sequential(Weights):
         machine = self._ready(samples)
         return machine.predict(fit_samples("x", samples, machine.x_shape), len(samples))
 
-    def __call__(self, x: Any, training: bool = False) -> Array:
-        """The same as ``predict_on_batch``: layers act as in inference."""
-        if training:
-            raise ValueError("model(x, training=True) is not there: train with fit or train_on_batch.")
-        return self.predict_on_batch(x)
+    def __call__(self, x: Any, training: bool | None = None) -> Any:
+        """The same as ``predict_on_batch``; with ``training=True`` layers act as in training."""
+        if isinstance(x, Symbol) or training:
+            return super().__call__(x, training)
+        return self.predict_on_batch(x).view(Tensor)
 
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: dict[int, float] | None = None,
@@ -603,60 +648,66 @@ class Sequential(Weights):
     def get_config(self) -> dict[str, Any]:
         """Name and layers, as JSON-able values."""
         entries = [*([self._input] if self._input is not None else []), *self._layers]
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "layers": [{"class_name": type(layer).__name__, "config": layer.get_config()} for layer in entries],
-        }
+        config = {**super().get_config(), "layers": [serialize_keras_object(layer) for layer in entries]}
+        return {**config, "build_input_shape": list(self.input_shape)} if self.built else config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, type[Layer]] | None = None) -> Sequential:
-        """The model that ``config`` describes, with fresh weights.
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Sequential:
+        """The model that ``config``, nncore's or Keras's, describes, with fresh weights.
 
         Raises:
             ValueError: for a layer nncore does not know.
         """
-        known = {**REGISTRY, **(custom_objects or {})}
-        layers = []
-        for entry in config["layers"]:
-            if entry["class_name"] not in known:
-                raise unknown_name("layer class", entry["class_name"], known)
-            layers.append(known[entry["class_name"]].from_config(dict(entry["config"])))
-        return cls(layers, trainable=config.get("trainable", True), name=config.get("name"))
+        entries = [{"config": {}, **entry} for entry in config["layers"]]
+        layers = deserialize_keras_object(entries, custom_objects, family="layers")
+        model = cls(layers, trainable=config.get("trainable", True), name=config.get("name"))
+        if layers and config.get("build_input_shape"):
+            model.build(config["build_input_shape"])
+        return model
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The input shape for which the weights exist; ``None`` where there are none."""
+        return {"input_shape": self.input_shape} if self.built else None
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What ``compile`` was called with, as JSON-able values; empty before."""
+        config: dict[str, Any] = serialize_keras_object(self._compiled_with)
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile with what ``get_compile_config``, nncore's or Keras's, gave."""
+        if not config:
+            return
+        chosen: dict[str, Any] = {"optimizer": optimizers.get(config["optimizer"])}
+        chosen |= {k: deserialize_keras_object(config.get(k), family="losses") for k in ("loss", "loss_weights")}
+        for key in ("metrics", "weighted_metrics"):
+            chosen[key] = deserialize_keras_object(config.get(key), family="metrics")
+        self.compile(**chosen)
 
     def to_json(self, **json_kwargs: Any) -> str:
         """The config as JSON, with what was compiled; ``json_kwargs`` go to ``json.dumps``."""
         import json
 
-        whole: dict[str, Any] = {"class_name": "Sequential", "config": self.get_config()}
-        if self._trainer is not None:
-            whole["compile_config"] = {
-                "optimizer": optimizers.serialize(self._trainer.optimizer),
-                "loss": losses.serialize(self._trainer.loss),
-                "metrics": [metrics.serialize(m) for m in self._trainer.metrics],
-                "weighted_metrics": [metrics.serialize(m) for m in self._trainer.weighted_metrics],
-            }
-        return json.dumps(whole, **json_kwargs)
+        return json.dumps(serialize_keras_object(self), **json_kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the programs, which are lowered again where they are needed."""
+        return {**vars(self), "_machine": None}
 
     def __repr__(self) -> str:
         return f"<Sequential name={self.name}, built={self.built}>"
 
 
-def model_from_json(json_string: str, custom_objects: dict[str, type[Layer]] | None = None) -> Sequential:
-    """The model that ``to_json`` described, compiled if it was, with fresh weights."""
-    import json
-
-    whole = json.loads(json_string)
-    if not isinstance(whole, dict) or whole.get("class_name") != "Sequential":
-        raise ValueError("model_from_json takes what Sequential.to_json gave. Received other JSON.")
-    model = Sequential.from_config(whole["config"], custom_objects)
-    if "compile_config" in whole:
-        chosen = whole["compile_config"]
-        scored, weighted = (
-            [metrics.deserialize(m) for m in chosen.get(key) or ()] for key in ("metrics", "weighted_metrics")
-        )
-        model.compile(chosen["optimizer"], chosen["loss"], metrics=scored, weighted_metrics=weighted)
-    return model
+def _tell_apart(model: Sequential, scope: str, taken: dict[str, Variable]) -> None:
+    """Give weights of models inside that are called like others a ``scope``, so that every key is one weight's."""
+    for layer in model.layers:
+        if isinstance(layer, Sequential):
+            _tell_apart(layer, f"{scope}{layer.name}/", taken)
+            continue
+        for variable in layer.weights:
+            if taken.setdefault(variable.key, variable) is not variable:
+                variable.scope = scope
+                taken[variable.key] = variable
 
 
 def _listed(metrics: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from nncore.builder import Builder
 from nncore.families import Family
 from nncore.interpreter import interpret
 from nncore.program import Buffer
+from nncore.serialization import construct
 
 R = TypeVar("R", bound="Regularizer")
 
@@ -48,7 +49,7 @@ class Regularizer:
     @classmethod
     def from_config(cls: type[R], config: Mapping[str, Any]) -> R:
         """The regularizer that ``config`` describes."""
-        return cls(**config)
+        return construct(cls, config)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"

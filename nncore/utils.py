@@ -9,12 +9,25 @@ import numpy as np
 
 from nncore import random as seeds
 from nncore.arguments import count, is_integer, is_number, positive_int
+from nncore.backend import clear_session
 from nncore.errors import unknown_name
 from nncore.progress import Progbar
+from nncore.saving import (
+    CustomObjectScope,
+    custom_object_scope,
+    deserialize_keras_object,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+    serialize_keras_object,
+)
 from nncore.sources import PyDataset, Sequence
 
 __all__ = [
-    "Progbar", "PyDataset", "Sequence", "normalize", "pad_sequences", "set_random_seed", "to_categorical",
+    "CustomObjectScope", "Progbar", "PyDataset", "Sequence", "clear_session", "custom_object_scope",
+    "deserialize_keras_object", "get_custom_objects", "get_registered_name", "get_registered_object", "normalize",
+    "pad_sequences", "register_keras_serializable", "serialize_keras_object", "set_random_seed", "to_categorical",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]

@@ -23,6 +23,14 @@ DTYPES = ("float32", "float64", "int32", "int64")
 """What variables may hold. The weights of models are float32; the state of metrics may be the others."""
 
 
+class Tensor(np.ndarray[Any, Any]):
+    """What a layer or model returns when it is called: a NumPy array that has Keras's ``numpy()`` as well."""
+
+    def numpy(self) -> Array:
+        """The same values as a plain array, without a copy."""
+        return self.view(np.ndarray)
+
+
 class Variable(NDArrayOperatorsMixin):
     """An array with a name: a weight, which models train in place, or part of the state of a metric.
 
@@ -37,6 +45,7 @@ class Variable(NDArrayOperatorsMixin):
     Attributes:
         value: The values, as a NumPy array that is written in place. Read it anew each time: a model that adopts the
             variable moves it into a vector of its own.
+        scope: ``"inner/"`` where a model inside another one has a layer of a name that is taken, else empty.
         path: ``"model/layer/name"`` inside a model, ``"layer/name"`` inside a layer, else the name.
     """
 
@@ -52,6 +61,7 @@ class Variable(NDArrayOperatorsMixin):
         self.value: Array = np.array(value, dtype or "float32")
         self.name = name
         self.path = name
+        self.scope = ""
         self.trainable = trainable
         self.regularizer = regularizer
         self.constraint = constraint
@@ -59,7 +69,7 @@ class Variable(NDArrayOperatorsMixin):
     @property
     def key(self) -> str:
         """``"layer/name"``: what programs call it, unique inside a model."""
-        return "/".join(self.path.split("/")[-2:])
+        return self.scope + "/".join(self.path.split("/")[-2:])
 
     @property
     def shape(self) -> tuple[int, ...]:

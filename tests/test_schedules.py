@@ -74,7 +74,7 @@ def test_configs(schedule: LearningRateSchedule) -> None:
 
 
 def test_custom_objects() -> None:
-    config = schedules.serialize(Halves())
+    config = {**schedules.serialize(Halves()), "module": "a module that is not imported"}
     assert isinstance(schedules.deserialize(config, {"Halves": Halves}), Halves)
     with pytest.raises(ValueError, match=r"Halves.*ExponentialDecay"):
         schedules.deserialize(config)

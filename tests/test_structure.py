@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 import pytest
-from oracles import ISAS, listed_kernels
+from oracles import ISAS
 
 from nncore import _native, ops
 
@@ -32,11 +32,11 @@ random
 program
 variables
 data
+serialization
 # what can be computed
 ops.base
 ops.eager
 ops.activations
-ops.arithmetic
 ops.axes
 ops.counts
 ops.data
@@ -49,7 +49,6 @@ ops.order
 ops.penalties
 ops.linear
 ops.random
-ops.row_activations
 ops.softmax
 ops.upkeep
 ops.layerwise
@@ -110,6 +109,8 @@ summary
 sources
 training
 loops
+saving
+copies
 models
 gradients
 backend
@@ -132,13 +133,11 @@ ORDER += ["nncore", "nncore.cli", "nncore.__main__"]
 """Every module after all that it imports."""
 
 _SOURCES = """\
-kernels/activations.def
 ops.def
 nncore.h
 vec.h
 kernels/loops.h
 kernels/math.h
-kernels/activations.h
 kernels/axes.h
 kernels/data.h
 kernels/elementwise.h
@@ -154,7 +153,6 @@ kernels/layerwise.h
 kernels/penalties.h
 kernels/random.h
 kernels/order.h
-kernels/row_activations.h
 kernels/softmax.h
 probe.h
 kernels/all.h
@@ -304,7 +302,7 @@ print(sorted(added & {"numpy.random", "numpy.ma", "argparse", "difflib", "json",
 
 def test_every_op_has_its_kernel() -> None:
     """src/ops.def, nncore.ops and the compiled table name the same ops; the table has the order of the file."""
-    listed = listed_kernels()
+    listed = re.findall(r"^OP\(op_(\w+)\)$", (SRC / "ops.def").read_text(), re.MULTILINE)
     assert len(set(listed)) == len(listed)
     assert set(listed) == set(ops.OPS)
     assert {name: i for i, name in enumerate(listed)} == _native.OP_INDEX

@@ -67,9 +67,11 @@ class FlatVectors:
 
     def holds(self, variables: Sequence[Variable]) -> bool:
         """Whether these are the vectors of exactly these variables, trainable as they are now."""
-        return [id(v) for v, _ in self._views] == [id(v) for v in variables] and self._trainable == [
-            v.trainable for v in variables
-        ]
+        return (
+            [id(v) for v, _ in self._views] == [id(v) for v in variables]
+            and self._trainable == [v.trainable for v in variables]
+            and list(self.offsets) == [v.key for v in variables]
+        )
 
 
 class Plan(NamedTuple):

@@ -1,6 +1,6 @@
 """Keras's layers."""
 
-from nncore.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from nncore.layers.activations import Activation, ReLU, Softmax
 from nncore.layers.base import Layer
 from nncore.layers.core import Dense, Input, InputLayer
 from nncore.layers.normalization import (
@@ -15,8 +15,7 @@ from nncore.layers.regularization import ActivityRegularization, Dropout
 from nncore.layers.reshaping import Flatten, Identity, Permute, RepeatVector, Rescaling, Reshape
 
 __all__ = [
-    "ELU", "Activation", "ActivityRegularization", "BatchNormalization", "Dense", "Dropout", "Flatten",
-    "GroupNormalization", "Identity", "Input", "InputLayer", "Layer", "LayerNormalization", "LeakyReLU",
-    "Normalization", "PReLU", "Permute", "RMSNormalization", "ReLU", "RepeatVector", "Rescaling", "Reshape",
-    "Softmax", "UnitNormalization",
+    "Activation", "ActivityRegularization", "BatchNormalization", "Dense", "Dropout", "Flatten", "GroupNormalization",
+    "Identity", "Input", "InputLayer", "Layer", "LayerNormalization", "Normalization", "Permute", "RMSNormalization",
+    "ReLU", "RepeatVector", "Rescaling", "Reshape", "Softmax", "UnitNormalization",
 ]  # fmt: skip

@@ -15,14 +15,12 @@ from nncore.errors import did_you_mean
 from nncore.interpreter import interpret
 from nncore.names import auto_name
 from nncore.program import Buffer, Shape
+from nncore.serialization import construct
 from nncore.tracing import Symbol, call, trace
-from nncore.variables import Variable, Weights
+from nncore.variables import Tensor, Variable, Weights
 
 Array = np.ndarray[Any, Any]
 L = TypeVar("L", bound="Layer")
-
-REGISTRY: dict[str, type[Layer]] = {}
-"""Layer classes by name: what ``Sequential.from_config`` builds from."""
 
 _BASE_ARGUMENTS = (
     "name", "trainable", "dtype", "activity_regularizer", "input_shape", "input_dim", "batch_input_shape",
@@ -49,10 +47,9 @@ class Layer(Weights):
     """
 
     built: bool = False
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        REGISTRY[cls.__name__] = cls
+    declared_input_shape: Shape | None = None
+    input_shape: Shape | None = None
+    output_shape: Shape | None = None
 
     def __init__(
         self,
@@ -76,10 +73,9 @@ class Layer(Weights):
         if input_dim is not None:
             input_shape = (positive_int(kind, "input_dim", input_dim),)
         self.name = auto_name(kind) if name is None else name
-        self.declared_input_shape: Shape | None = None if input_shape is None else sample_shape(kind, input_shape)
+        if input_shape is not None:
+            self.declared_input_shape = sample_shape(kind, input_shape)
         self.activity_regularizer = regularizers.get(activity_regularizer)
-        self.input_shape: Shape | None = None
-        self.output_shape: Shape | None = None
         self._trainable = bool(trainable)
         self._trained: list[Variable] = []  # weights that training changes while the layer is trainable
         self._kept: list[Variable] = []  # weights that no optimizer ever changes
@@ -129,8 +125,17 @@ class Layer(Weights):
 
     @classmethod
     def from_config(cls: type[L], config: dict[str, Any]) -> L:
-        """The layer that ``config`` describes."""
-        return cls(**config)
+        """The layer that ``config``, nncore's or Keras's, describes."""
+        return construct(cls, config)
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The input shape for which the weights exist; ``None`` where there are none."""
+        return {"input_shape": self.input_shape} if self.built and self.weights else None
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Create the weights for the input shape that ``get_build_config`` gave."""
+        if config.get("input_shape"):
+            self.build_for(tuple(config["input_shape"]))
 
     # What they inherit.
 
@@ -194,7 +199,7 @@ class Layer(Weights):
             )
         return (None, *shape[1:])
 
-    def _eager(self, inputs: Any, training: bool | None) -> Array:
+    def _eager(self, inputs: Any, training: bool | None) -> Tensor:
         """The outputs for an array, by the ops' NumPy definitions."""
         x = np.asarray(inputs, np.float32)
         if x.ndim < 1:
@@ -203,7 +208,7 @@ class Layer(Weights):
         b = Builder(self.name, bool(training))
         source = b.declare("input", "x", (None, *x.shape[1:]))
         seed = random.draw_seed() if training else 0
-        return np.array(interpret(b, {"x": x}, self.append(b, source), seed))
+        return np.array(interpret(b, {"x": x}, self.append(b, source), seed)).view(Tensor)
 
     def build_for(self, input_shape: Shape) -> Shape:
         """Build once for an input shape, check it against later ones, and return the output shape."""

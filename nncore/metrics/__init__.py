@@ -42,6 +42,7 @@ from nncore.metrics.of_losses import (
 from nncore.metrics.regression import ConcordanceCorrelation, PearsonCorrelation, R2Score
 from nncore.names import snake_case
 from nncore.program import Shape
+from nncore.serialization import deserialize_keras_object, get_registered_object, serialize_keras_object
 
 _CLASSES: tuple[type[Metric], ...] = (
     AUC, Accuracy, BinaryAccuracy, BinaryCrossentropy, BinaryIoU, CategoricalAccuracy, CategoricalCrossentropy,
@@ -51,7 +52,6 @@ _CLASSES: tuple[type[Metric], ...] = (
     SparseCategoricalCrossentropy, SparseTopKCategoricalAccuracy, SpecificityAtSensitivity, TopKCategoricalAccuracy,
     TrueNegatives, TruePositives,
 )  # fmt: skip
-_BY_CLASS: dict[str, type[Metric]] = {cls.__name__: cls for cls in (*_CLASSES, Mean, MeanMetricWrapper, Sum)}
 _ALIASES = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "bce": "binary_crossentropy"}
 _BY_NAME: dict[str, type[Metric]] = {snake_case(cls.__name__): cls for cls in _CLASSES}
 _BY_NAME |= {alias: _BY_NAME[name] for alias, name in _ALIASES.items()}
@@ -84,10 +84,14 @@ def get(identifier: Any) -> Metric:
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Metric):
         return identifier()
-    if isinstance(identifier, str) and identifier.lower() in _NAMES:
-        return _make(_NAMES[identifier.lower()], identifier)
-    if isinstance(identifier, dict) and identifier.get("class_name") in _BY_CLASS:
-        return _BY_CLASS[identifier["class_name"]].from_config(dict(identifier.get("config", {})))
+    if isinstance(identifier, str):
+        own = get_registered_object(identifier)
+        if own is not None:
+            return get(own)
+        if identifier.lower() in _NAMES:
+            return _make(_NAMES[identifier.lower()], identifier)
+    if isinstance(identifier, dict):
+        return get(deserialize(identifier))
     for name, function in losses.FUNCTIONS.items():
         if identifier is function:
             return _BY_NAME[name]()
@@ -126,10 +130,10 @@ def serialize(metric: Any) -> Any:
     """A metric as a JSON-able value: its name as typed, or a config."""
     if isinstance(metric, str):
         return metric
-    found = get(metric)
-    return {"class_name": type(found).__name__, "config": found.get_config()}
+    return serialize_keras_object(get(metric))
 
 
-def deserialize(config: Any) -> Any:
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """What ``serialize`` described, as ``compile`` takes it."""
-    return get(config) if isinstance(config, dict) else config
+    whole = {"config": {}, **config} if isinstance(config, dict) else config
+    return deserialize_keras_object(whole, custom_objects, family="metrics")

@@ -19,6 +19,7 @@ from nncore.interpreter import interpret
 from nncore.losses import fit_target
 from nncore.names import snake_case
 from nncore.program import Buffer, Shape
+from nncore.serialization import construct
 from nncore.variables import Variable
 
 Array = np.ndarray[Any, Any]
@@ -168,7 +169,7 @@ class Metric:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Metric:
         """The metric that ``config`` describes."""
-        return cls(**config)
+        return construct(cls, config)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"

@@ -40,8 +40,8 @@ class IoU(Metric):
         ignore_class: int | None = None, sparse_y_true: bool = True, sparse_y_pred: bool = True, axis: int = -1,
     ) -> None:  # fmt: skip
         kind = type(self).__name__
-        self.dtype = "int" if dtype in (None, "int", "int32", "int64") else dtype
-        float32_name(kind, None if self.dtype == "int" else dtype)
+        self.dtype = "int32" if dtype in (None, "int", "int32", "int64") else dtype
+        float32_name(kind, None if self.dtype == "int32" else dtype)
         super().__init__(None, name)
         self.num_classes = positive_int(kind, "num_classes", num_classes)
         self.target_class_ids = [count(kind, "target_class_ids", i) for i in target_class_ids]
@@ -79,7 +79,7 @@ class IoU(Metric):
         ignored = -1 if self.ignore_class is None else self.ignore_class
         b.emit_to(
             "add_pairs", (b.total(self.total_cm),), target, self.predicted(b, prediction), weight,
-            c=self.num_classes, ignore=ignored, whole=self.dtype == "int",
+            c=self.num_classes, ignore=ignored, whole=self.dtype == "int32",
         )  # fmt: skip
 
     def result(self) -> Any:

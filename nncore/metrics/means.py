@@ -12,6 +12,7 @@ from nncore.builder import Builder
 from nncore.losses import Loss
 from nncore.metrics.base import Array, Metric, fit_weight
 from nncore.program import Buffer
+from nncore.serialization import deserialize_keras_object, serialize_keras_object
 
 
 def _samplewise(owner: str, values: Array, sample_weight: Any, reduce: Callable[..., Any]) -> tuple[Array, Any]:
@@ -142,4 +143,8 @@ class MeanMetricWrapper(Mean):
         super().update_state(self.fn(y_true, y_pred, **self.kwargs), sample_weight)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "fn": self.fn, **self.kwargs}
+        return {**super().get_config(), "fn": serialize_keras_object(self.fn), **self.kwargs}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Metric:
+        return cls(**{**config, "fn": deserialize_keras_object(config["fn"], family="metrics")})

@@ -2,7 +2,6 @@
 
 from nncore.ops import (
     activations,
-    arithmetic,
     axes,
     counts,
     data,
@@ -16,7 +15,6 @@ from nncore.ops import (
     order,
     penalties,
     random,
-    row_activations,
     softmax,
     upkeep,
 )
@@ -45,7 +43,6 @@ __all__ = [
     "Shuffle",
     "Step",
     "activations",
-    "arithmetic",
     "as_real",
     "axes",
     "bind",
@@ -65,7 +62,6 @@ __all__ = [
     "order",
     "penalties",
     "random",
-    "row_activations",
     "softmax",
     "upkeep",
 ]  # fmt: skip

@@ -12,6 +12,12 @@ from nncore.optimizers.layerwise import Adafactor, Lamb, Muon
 from nncore.optimizers.lion import Lion
 from nncore.optimizers.sgd import SGD
 from nncore.optimizers.squares import Adadelta, Adagrad, Ftrl, RMSprop
+from nncore.serialization import (
+    custom_object_scope,
+    deserialize_keras_object,
+    get_registered_object,
+    serialize_keras_object,
+)
 
 __all__ = [
     "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "Nadam",
@@ -36,18 +42,24 @@ def get(identifier: Any) -> Optimizer:
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Optimizer):
         return identifier()
-    if isinstance(identifier, str) and identifier.lower() in _CLASSES:
-        return _CLASSES[identifier.lower()]()
-    if isinstance(identifier, dict) and str(identifier.get("class_name")).lower() in _CLASSES:
-        return _CLASSES[identifier["class_name"].lower()].from_config(dict(identifier.get("config", {})))
+    if isinstance(identifier, str):
+        own = get_registered_object(identifier)
+        if own is not None:
+            return get(own)
+        if identifier.lower() in _CLASSES:
+            return _CLASSES[identifier.lower()]()
+    if isinstance(identifier, dict):
+        return get(deserialize_keras_object({"config": {}, **identifier}, family="optimizers"))
     raise unknown_name("optimizer", identifier, _CLASSES)
 
 
 def serialize(optimizer: Optimizer) -> dict[str, Any]:
     """An optimizer as a JSON-able config."""
-    return {"class_name": type(optimizer).__name__, "config": optimizer.get_config()}
+    config: dict[str, Any] = serialize_keras_object(optimizer)
+    return config
 
 
-def deserialize(config: Any) -> Optimizer:
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Optimizer:
     """The optimizer that ``serialize`` described."""
-    return get(config)
+    with custom_object_scope(custom_objects):
+        return get(config)

@@ -16,10 +16,12 @@ from nncore.arguments import above_zero, at_least_zero, fraction, is_integer, po
 from nncore.builder import Builder
 from nncore.errors import did_you_mean
 from nncore.interpreter import execute
+from nncore.names import snake_case
 from nncore.optimizers.schedules import LearningRateSchedule
 from nncore.optimizers.schedules import get as get_schedule
 from nncore.optimizers.schedules import serialize as serialize_schedule
 from nncore.program import Buffer
+from nncore.serialization import construct
 from nncore.variables import Variable, aligned
 
 Array = np.ndarray[Any, Any]
@@ -103,7 +105,7 @@ class Optimizer:
         self._learning_rate: float | LearningRateSchedule | Callable[[], Any] = 0.0
         self.learning_rate = unknown.pop("lr", learning_rate)
         self._refuse(unknown)
-        self.name = name or kind.lower()
+        self.name = name or snake_case(kind)
 
         def optional(check: Callable[[str, str, Any], float], argument: str, value: Any) -> float | None:
             return None if value is None else check(kind, argument, value)
@@ -507,7 +509,7 @@ class Optimizer:
     @classmethod
     def from_config(cls: type[O], config: dict[str, Any]) -> O:
         """The optimizer that ``config`` describes."""
-        return cls(**config)
+        return construct(cls, config)
 
 
 def constrain(b: Builder, variables: Sequence[Variable], each: Sequence[Operands]) -> None:

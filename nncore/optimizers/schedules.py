@@ -12,6 +12,7 @@ import numpy as np
 
 from nncore.arguments import at_least_zero, count, finite, fraction, is_number
 from nncore.errors import unknown_name
+from nncore.serialization import construct, deserialize_keras_object, serialize_keras_object
 
 Array = np.ndarray[Any, Any]
 S = TypeVar("S", bound="LearningRateSchedule")
@@ -55,7 +56,7 @@ class LearningRateSchedule:
     @classmethod
     def from_config(cls: type[S], config: dict[str, Any]) -> S:
         """The schedule that ``config`` describes."""
-        return cls(**config)
+        return construct(cls, config)
 
 
 class _Formula(LearningRateSchedule):
@@ -297,17 +298,10 @@ class CosineDecayRestarts(_Formula):
         }  # fmt: skip
 
 
-_CLASSES: dict[str, type[LearningRateSchedule]] = {
-    cls.__name__: cls
-    for cls in (
-        CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay
-    )
-}  # fmt: skip
-
-
 def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
     """A schedule as a JSON-able config."""
-    return {"class_name": type(learning_rate_schedule).__name__, "config": learning_rate_schedule.get_config()}
+    config: dict[str, Any] = serialize_keras_object(learning_rate_schedule)
+    return config
 
 
 def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> LearningRateSchedule:
@@ -320,12 +314,12 @@ def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = 
     Raises:
         ValueError: for a class that is not known (the known names are listed).
     """
-    classes = {**_CLASSES, **(custom_objects or {})}
-    name = config.get("class_name") if isinstance(config, dict) else config
-    if name not in classes:
-        raise unknown_name("learning rate schedule", name, classes)
-    found: LearningRateSchedule = classes[name].from_config(dict(config.get("config", {})))
-    return found
+    if not isinstance(config, dict):
+        raise unknown_name("learning rate schedule", config, __all__[:-3])
+    made: LearningRateSchedule = deserialize_keras_object(
+        {"config": {}, **config}, custom_objects, family="optimizers.schedules"
+    )
+    return made
 
 
 def get(learning_rate: Any) -> Any:

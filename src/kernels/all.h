@@ -1,5 +1,4 @@
 /* Every kernel: what a file of src/isa includes. */
-#include "activations.h"
 #include "axes.h"
 #include "counts.h"
 #include "data.h"
@@ -14,7 +13,6 @@
 #include "order.h"
 #include "penalties.h"
 #include "random.h"
-#include "row_activations.h"
 #include "softmax.h"
 #include "upkeep.h"
 
