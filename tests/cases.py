@@ -533,6 +533,28 @@ CASES = {
                 for r, s, k in [(0.5, 0, 0), (0.1, 3, 4_000_000_000), (0.0, 1, 7), (0.999, 2**32 - 1, 1), (1.0, 2, 2)]
             ),
         ),
+        *(
+            Case(
+                name, shapes, _each([real]), aliases=((0, 0),),
+                attributes=tuple(
+                    {"rate": r, "stream": float(s), "seed": float(k)}
+                    for r, s, k in [(0.5, 0, 0), (0.2, 3, 4e9), (1, 2, 2)]
+                ),
+            )
+            for name, shapes in [
+                ("spatial_dropout", STEPS),
+                ("batch_dropout", [{"m": d["m"], "k": d["n"]} for d in ROWS]),
+            ]
+        ),
+        *(
+            Case(
+                name, ELEMENTS, _each([real]), aliases=((0, 0),),
+                attributes=tuple(
+                    {"stddev": r, "stream": float(s), "seed": float(k)} for r, s, k in [(0.5, 0, 0), (3.0, 3, 4e9)]
+                ),
+            )
+            for name in ("gaussian_noise", "gaussian_dropout")
+        ),
         Case(
             "row_order", ELEMENTS, ((),),
             attributes=tuple(

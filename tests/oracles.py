@@ -17,10 +17,13 @@ from nncore.data import flat_rows
 from nncore.layers import (
     Activation,
     ActivityRegularization,
+    AlphaDropout,
     BatchNormalization,
     Dense,
     Dropout,
     Flatten,
+    GaussianDropout,
+    GaussianNoise,
     GroupNormalization,
     Identity,
     Layer,
@@ -274,6 +277,7 @@ def pick(rng: np.random.Generator, *choices: Any) -> Any:
 def random_hidden(rng: np.random.Generator) -> list[Layer]:
     """Zero to four layers that keep the rank of their input."""
     layers: list[Layer] = []
+    own = np.random.default_rng(rng.bit_generator.seed_seq.spawn(1)[0])  # what comes from it leaves rng's draws alone
     for _ in range(rng.integers(0, 4)):
         units = int(pick(rng, 1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 33, 50))
         activation = pick(rng, None, "relu", "relu", "tanh", "sigmoid", "softmax")
@@ -286,6 +290,8 @@ def random_hidden(rng: np.random.Generator) -> list[Layer]:
         layers.append(Dense(units, activation, use_bias=bool(rng.random() < 0.8), bias_initializer=bias, **held))
         if rng.random() < 0.15:
             layers.append(Dropout(float(pick(rng, 0.1, 0.5, 0.9)), seed=int(rng.integers(5))))
+        if own.random() < 0.15:
+            layers.append(pick(own, GaussianNoise(0.2), GaussianDropout(0.2, seed=3), AlphaDropout(0.3)))
         if rng.random() < 0.4:
             layers.append(
                 pick(

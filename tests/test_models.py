@@ -15,10 +15,13 @@ import nncore
 from nncore import backend as keras_backend
 from nncore.layers import (
     Activation,
+    AlphaDropout,
     BatchNormalization,
     Dense,
     Dropout,
     Flatten,
+    GaussianDropout,
+    GaussianNoise,
     GroupNormalization,
     Identity,
     Input,
@@ -33,6 +36,7 @@ from nncore.layers import (
     Reshape,
     RMSNormalization,
     Softmax,
+    SpatialDropout1D,
     UnitNormalization,
 )
 from nncore.losses import BinaryCrossentropy, CategoricalCrossentropy
@@ -354,6 +358,7 @@ layer_case(
 )  # fmt: skip
 layer_case("Softmax", [Softmax()], softmax)
 layer_case("Dropout", [Dropout(0.9)], lambda x: x)
+layer_case("noise", [AlphaDropout(0.5), GaussianDropout(0.5), GaussianNoise(0.5), SpatialDropout1D(0.5)], lambda x: x)
 layer_case("Flatten", [Flatten()], lambda x: x.reshape(len(x), -1))
 layer_case("Reshape", [Reshape((4, 3))], lambda x: x.reshape(len(x), 4, 3))
 layer_case("Reshape -1", [Reshape((2, -1))], lambda x: x.reshape(len(x), 2, -1))

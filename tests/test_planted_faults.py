@@ -25,6 +25,7 @@ import test_kernels
 import test_layers
 import test_lockstep
 import test_models
+import test_noise
 import test_ops
 import test_regularizers
 import test_training
@@ -172,7 +173,7 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         golden_optimizer("Adam", 0),
     ),
     "what dropout keeps is not scaled": (
-        body("dropout"),
+        body("dropout").__globals__["_draw_mask"],
         "1 / (1 - rate) if rate < 1 else 0",
         "1",
         lambda: test_training.test_dropout_acts_in_training_only("numpy"),
@@ -242,6 +243,24 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         "real(NORM_EPSILON) + norm",
         "norm",
         test_ops.test_limits_of_norms_by_hand,
+    ),
+    "noise is not centred on 1": (
+        body("gaussian_dropout"),
+        "np.float32(1) +",
+        "np.float32(0) +",
+        lambda: test_noise.test_mean_is_kept("GaussianDropout"),
+    ),
+    "the tails of the normal distribution are cut": (
+        body("gaussian_noise").__globals__["normal_deviates"],
+        "q <= real(0.425)",
+        "q <= real(0.5)",
+        test_noise.test_deviates_are_normal,
+    ),
+    "maps are dropped value by value": (
+        body("spatial_dropout"),
+        "np.multiply(x, mask[:, None], out=y)",
+        "_draw_mask(y, rate, stream, seed, step)",
+        lambda: test_noise.test_what_is_dropped_together(*test_noise.SHARED[0]),
     ),
     # gradient rules
     "swapped factors": (
@@ -576,6 +595,14 @@ KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
     "dropout starts one block late": (
         [Patch("kernels/random.h", "BLOCKS * group + (uint64_t)i", "BLOCKS * group + (uint64_t)i + 1")],
         definition("dropout"),
+    ),
+    "a share draws the mask of the first": (
+        [Patch("kernels/random.h", "begin / DRAW * DRAW", "begin")],
+        parts("spatial_dropout"),
+    ),
+    "deviates of the wrong sign": (
+        [Patch("kernels/random.h", "word & 1 ? -1.0f : 1.0f", "word & 1 ? 1.0f : -1.0f")],
+        definition("gaussian_noise"),
     ),
     "a row order of another hash": (
         [Patch("kernels/order.h", "0xCD9E8D57", "0xCD9E8D55")],

@@ -16,7 +16,8 @@ from nncore.program import PYTHON, Instruction, Program
 
 _COSTS = {
     "adam": 0.5, "sgd": 0.15, "sgd_momentum": 0.25, "dropout": 0.5, "gather": 0.15, "repeat": 0.15, "sum_steps": 0.15,
-    "penalty": 0.1, "penalty_grad": 0.15, "limit_norm": 0.2,
+    "spatial_dropout": 0.3, "batch_dropout": 0.3, "gaussian_noise": 1.5, "gaussian_dropout": 1.5, "penalty": 0.1,
+    "penalty_grad": 0.15, "limit_norm": 0.2,
 }  # fmt: skip
 _MATRIX_COST, _OTHER_COST = 0.012, 0.3
 """Nanoseconds for each of the product of an instruction's extents, on one thread: what a run's number of threads is

@@ -11,11 +11,21 @@ from nncore.layers.normalization import (
     UnitNormalization,
 )
 from nncore.layers.preprocessing import Normalization
-from nncore.layers.regularization import ActivityRegularization, Dropout
+from nncore.layers.regularization import (
+    ActivityRegularization,
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+)
 from nncore.layers.reshaping import Flatten, Identity, Permute, RepeatVector, Rescaling, Reshape
 
 __all__ = [
-    "Activation", "ActivityRegularization", "BatchNormalization", "Dense", "Dropout", "Flatten", "GroupNormalization",
-    "Identity", "Input", "InputLayer", "Layer", "LayerNormalization", "Normalization", "Permute", "RMSNormalization",
-    "ReLU", "RepeatVector", "Rescaling", "Reshape", "Softmax", "UnitNormalization",
+    "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dense", "Dropout", "Flatten",
+    "GaussianDropout", "GaussianNoise", "GroupNormalization", "Identity", "Input", "InputLayer", "Layer",
+    "LayerNormalization", "Normalization", "Permute", "RMSNormalization", "ReLU", "RepeatVector", "Rescaling",
+    "Reshape", "Softmax", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "UnitNormalization",
 ]  # fmt: skip
