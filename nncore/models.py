@@ -232,7 +232,7 @@ class Sequential(Layer):
         ]  # fmt: skip
         optimizer, state = self.optimizer, None
         if optimizer is not None and optimizer.steps:
-            state = optimizer.count_params(self.trainable_weights)
+            state = sum(v.size for v in optimizer.variables)
         summary(
             rows, self.name, line_length=line_length, positions=positions, print_fn=print_fn,
             show_trainable=show_trainable, layer_range=layer_range, optimizer_params=state,

@@ -27,6 +27,7 @@ import test_lockstep
 import test_models
 import test_noise
 import test_ops
+import test_optimizers
 import test_regularizers
 import test_training
 from planted import Patch
@@ -48,8 +49,9 @@ from nncore.backends.native import NativeExecutable
 from nncore.backends.numpy import NumpyExecutable
 from nncore.compiler import FlatVectors
 from nncore.layers import Dropout
-from nncore.optimizers import Optimizer
+from nncore.optimizers import Muon, Nadam, Optimizer
 
+numpy_backend = import_module("nncore.backends.numpy")
 optimizing = import_module("nncore.optimizers.base")
 autodiff, fuse, lower, plan = (
     import_module(f"nncore.compiler.{name}") for name in ("autodiff", "fuse", "lower", "plan")
@@ -168,9 +170,108 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
     ),
     "Adam counts from 1": (
         Optimizer._rates,
-        "every + 1.0",
-        "every + 2.0",
+        "every) + 1.0",
+        "every) + 2.0",
         golden_optimizer("Adam", 0),
+    ),
+    "accumulated gradients are summed": (
+        body("accumulated"),
+        "np.divide(total, g.dtype.type(count), out=g)",
+        "g[...] = total",
+        golden_optimizer("Adam", 6),
+    ),
+    "what has been accumulated stays": (body("accumulated"), "total[...] = 0", "pass", golden_optimizer("Adam", 6)),
+    "gradients are accumulated one step too few": (
+        Optimizer._rates,
+        "(steps + 1) % every",
+        "steps % every",
+        golden_optimizer("Adam", 6),
+    ),
+    "what is not due runs": (
+        numpy_backend._when,
+        "if step.rates[rate] else None",
+        "if True else None",
+        lambda: test_golden.test_optimizer_in_a_program("Adam", 6, "numpy"),
+    ),
+    "the running mean is the other way round": (
+        body("average"),
+        "p = step.rates[int(rate)]",
+        "p = 1 - step.rates[int(rate)]",
+        golden_optimizer("Adam", 4),
+    ),
+    "the running mean starts at 0": (
+        Optimizer._rates,
+        "np.where(t == 1, 0.0, self.ema_momentum)",
+        "np.where(t == 0, 0.0, self.ema_momentum)",
+        golden_optimizer("Adam", 4),
+    ),
+    "each weight is clipped by the norm of all": (
+        Optimizer._clip,
+        'b.emit("norm", at.g)',
+        'b.emit("norm", every.g)',
+        golden_optimizer("SGD", 4),
+    ),
+    "decay without the learning rate": (
+        Optimizer._rates,
+        'shared["decay"] = rate',
+        'shared["decay"] = 1 + 0 * rate',
+        golden_optimizer("SGD", 3),
+    ),
+    "a weight decays as the others do": (
+        Optimizer._decays,
+        "for p in patterns",
+        "for p in ()",
+        lambda: test_optimizers.test_some_weights_do_not_decay("numpy"),
+    ),
+    "decay after a fused update": (
+        fuse._changes_weights,
+        '== "parameter"',
+        '== "frozen"',
+        test_optimizers.test_only_plain_sgd_is_fused,
+    ),
+    "RMSprop's epsilon beside the root": (
+        body("rmsprop"),
+        "np.sqrt(v + real(epsilon))",
+        "(np.sqrt(v) + real(epsilon))",
+        lambda: test_golden.test_fit("clf/rmsprop", "numpy"),
+    ),
+    "a centered variance keeps the mean": (
+        body("rmsprop_centered").__globals__["_variance"],
+        "v - a * a",
+        "v + a * a",
+        golden_optimizer("RMSprop", 2),
+    ),
+    "Nadam looks one step too far": (Nadam.update_rates, "(t, t + 1)", "(t, t + 2)", golden_optimizer("Nadam", 0)),
+    "FTRL forgets its first penalty": (
+        body("ftrl"),
+        "real(-l1), real(l1)",
+        "real(0), real(0)",
+        golden_optimizer("Ftrl", 1),
+    ),
+    "Lion moves by its momentum": (body("lion"), "np.sign(", "(", golden_optimizer("Lion", 0)),
+    "Lamb trusts the other way": (
+        body("lamb_step"),
+        "* (w_norm / u_norm)",
+        "* (u_norm / w_norm)",
+        golden_optimizer("Lamb", 0),
+    ),
+    "Adafactor takes rows for columns": (
+        body("row_squares"),
+        "axis=2",
+        "axis=1",
+        golden_optimizer("Adafactor", 0),
+    ),
+    "Muon's polynomial lacks a term": (
+        Muon._iterate,
+        "beta=self.muon_c",
+        "beta=0.0",
+        golden_optimizer("Muon", 0),
+    ),
+    "frozen weights lose their state": (
+        Optimizer.ensure_state,
+        "known = self._resting | {",
+        "known = {",
+        lambda: test_optimizers.test_weights_keep_their_state_while_others_are_frozen_and_while_they_are("numpy"),
     ),
     "what dropout keeps is not scaled": (
         body("dropout").__globals__["_draw_mask"],
@@ -583,6 +684,26 @@ KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
     "Adam's epsilon under the root": (
         [Patch("kernels/optim.h", "vec_add(vec_sqrt(v_new), epsilon)", "vec_sqrt(vec_add(v_new, epsilon))")],
         definition("adam"),
+    ),
+    "RMSprop's epsilon beside the root": (
+        [Patch("kernels/optim.h", "vec_sqrt(vec_add(variance, epsilon))", "vec_add(vec_sqrt(variance), epsilon)")],
+        definition("rmsprop_centered"),
+    ),
+    "the largest of the past is the least": (
+        [Patch("kernels/optim.h", "vec_max_or_nan(LOAD(top), v_new)", "vec_min(LOAD(top), v_new)")],
+        definition("adam_amsgrad"),
+    ),
+    "a norm leaves out its last block": (
+        [Patch("kernels/upkeep.h", "left > 0; left", "left > PLANTED(0, 1000); left")],
+        definition("norm"),
+    ),
+    "gradients are scaled where they need not be": (
+        [Patch("kernels/upkeep.h", "norm <= limit ? 1 : limit / norm", "limit / norm")],
+        definition("clip_norm"),
+    ),
+    "columns take the rows' mean": (
+        [Patch("kernels/layerwise.h", "vec_set1((real)instr->dim[1])", "vec_set1((real)instr->dim[2])")],
+        definition("column_squares"),
     ),
     "a match is below the threshold": (
         [Patch("kernels/metrics.h", "vec_lt(threshold, p)", "vec_lt(p, threshold)")],

@@ -15,9 +15,13 @@ from nncore.compiler import FlatVectors, Plan, empty
 from nncore.program import PYTHON, Instruction, Program
 
 _COSTS = {
-    "adam": 0.5, "sgd": 0.15, "sgd_momentum": 0.25, "dropout": 0.5, "gather": 0.15, "repeat": 0.15, "sum_steps": 0.15,
-    "spatial_dropout": 0.3, "batch_dropout": 0.3, "gaussian_noise": 1.5, "gaussian_dropout": 1.5, "penalty": 0.1,
-    "penalty_grad": 0.15, "limit_norm": 0.2,
+    "dropout": 0.5, "gather": 0.15, "repeat": 0.15, "sum_steps": 0.15, "sgd": 0.15, "sgd_momentum": 0.25, "adam": 0.5,
+    "adam_amsgrad": 0.6, "adamax": 0.5, "nadam": 0.5, "rmsprop": 0.45, "rmsprop_momentum": 0.5, "rmsprop_centered": 0.5,
+    "rmsprop_centered_momentum": 0.6, "adagrad": 0.45, "adadelta": 0.6, "ftrl": 0.75, "lion": 0.4, "lamb": 0.45,
+    "row_squares": 0.2, "column_squares": 0.2, "factored": 0.45, "unfactored": 0.4, "norm": 0.1, "clip_norm": 0.15,
+    "decay": 0.15, "average": 0.2,
+    "penalty": 0.1, "penalty_grad": 0.15, "limit_norm": 0.2,
+    "spatial_dropout": 0.3, "batch_dropout": 0.3, "gaussian_noise": 1.5, "gaussian_dropout": 1.5,
 }  # fmt: skip
 _MATRIX_COST, _OTHER_COST = 0.012, 0.3
 """Nanoseconds for each of the product of an instruction's extents, on one thread: what a run's number of threads is

@@ -55,11 +55,13 @@ def _fuse_updates(program: Program) -> Program:
     """Let weights be updated where their gradients are computed, if that goes for all of them.
 
     A gradient comes after the last use of its weight: nothing reads a weight that is updated already. Where a user's
-    function may raise in the middle of it all, the updates stay together at the end.
+    function may raise in the middle of it all, the updates stay together at the end; so they do where anything else has
+    to happen to the weights before them.
     """
     if not program.instructions or program.instructions[-1].op not in UPDATES:
         return program
-    if any(instruction.op == PYTHON for instruction in program.instructions):
+    if any(instruction.op == PYTHON or _changes_weights(program, instruction)
+           for instruction in program.instructions[:-1]):  # fmt: skip
         return program
     fused = UPDATES[program.instructions[-1].op]
     result = []
@@ -74,6 +76,10 @@ def _fuse_updates(program: Program) -> Program:
         inputs = (*instruction.inputs, weight)
         result.append(replace(instruction, op=fused[instruction.op], outputs=(weight,), inputs=inputs))
     return Program.of(program.name, program.buffers.values(), result)
+
+
+def _changes_weights(program: Program, instruction: Instruction) -> bool:
+    return any(name is not None and program.root(name).kind == "parameter" for name in instruction.outputs)
 
 
 def _fuse_pairs(program: Program) -> Program:

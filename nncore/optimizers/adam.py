@@ -9,6 +9,7 @@ import numpy as np
 from nncore.arguments import at_least_zero, fraction
 from nncore.builder import Builder
 from nncore.optimizers.base import Array, Operands, Optimizer
+from nncore.variables import Variable
 
 
 class _Moments(Optimizer):
@@ -133,12 +134,23 @@ class Nadam(_Moments):
 
     def update_rates(self, rate: Array, t: Array) -> tuple[Array, ...]:
         now, then = (self.beta_1 * _warmth(n) for n in (t, t + 1))
-        product = self.beta_1**t * _WARMTHS[np.minimum(t, len(_WARMTHS) - 1).astype(np.int64)]
+        product = self._product(t)
         of_m, of_g = then / (1 - product * then), (1 - now) / (1 - product)
         return rate * of_m, rate * of_g, 1 / (1 - self.beta_2**t)
 
+    def _product(self, t: Array) -> Array:
+        """Π(t)"""
+        product: Array = self.beta_1**t * _WARMTHS[np.minimum(t, len(_WARMTHS) - 1).astype(np.int64)]
+        return product
+
     def update(self, b: Builder, at: Operands) -> None:
         self._emit(b, "nadam", at, "momentum", "velocity")
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Those of all optimizers, and last Π of the steps so far, which follows from their number."""
+        product = Variable(self._product(np.array(float(self.iterations))), "variable", trainable=False)
+        return [*super().variables, product]
 
 
 def _warmth(t: Array) -> Array:

@@ -137,6 +137,7 @@ class Optimizer:
         self.state: Array = np.zeros(0, np.float32)
         self._spans: list[Span] = []
         self._variables: list[Variable] = []
+        self._resting: dict[int, tuple[Variable, Array]] = {}  # the slots of weights that are frozen now
         self._undecayed: tuple[list[Variable], list[str]] = ([], [])
         self._lowered: Builder | None = None
 
@@ -185,12 +186,17 @@ class Optimizer:
     def rates(self, first: int, count: int) -> Array:
         """float64 ``(count, r)``: what ``step.rates`` holds at the steps from ``first`` on, counted from 0."""
         own, shared = self._rates(np.arange(first, first + count), self.learning_rates(first, count))
-        return np.stack([np.broadcast_to(column, (count,)) for column in (*own, *shared.values())], axis=1)
+        if len(own) == 1 and not shared:
+            return own[0][:, None]
+        rates = np.empty((count, len(own) + len(shared)))
+        for i, column in enumerate((*own, *shared.values())):
+            rates[:, i] = column
+        return rates
 
     def _rates(self, steps: Array, rate: Array) -> tuple[tuple[Array, ...], dict[str, Array]]:
         """The rates of the update, and by name those of what all optimizers have in common, which come after them."""
         every = self.gradient_accumulation_steps or 1
-        t = steps // every + 1.0
+        t = (steps if every == 1 else steps // every) + 1.0
         shared: dict[str, Array] = {}
         if self._may_decay():
             shared["decay"] = rate
@@ -351,37 +357,38 @@ class Optimizer:
     def ensure_state(self, variables: Sequence[Variable]) -> Array:
         """The slots of ``variables`` as one flat vector.
 
-        Weights that it has trained before keep theirs; where there is none such, training begins anew.
+        Weights that it has trained before keep theirs, also over a time in which they were frozen; where there is none
+        such, training begins anew.
         """
         if not variables or [id(v) for v in variables] == [id(v) for v in self._variables]:
             return self.state
-        spans, size = _lay_out(variables)
-        slots, old = self.slots, self.state.reshape(max(1, len(self.slots)), -1)
-        if self._variables:
-            known: dict[Any, Span] = {id(v): span for v, span in zip(self._variables, self._spans, strict=True)}
-            found = [known.get(id(v)) for v in variables]
-        elif self._spans:  # a copy or out of a pickle
-            known = {(span.key, span.shape): span for span in self._spans}
-            found = [known.get((span.key, span.shape)) for span in spans]
+        (spans, size), slots = _lay_out(variables), self.slots
+        old = self.state.reshape(max(1, len(slots)), -1)
+        parts = [old[:, span.start : span.start + span.size] for span in self._spans]
+        if self._spans and not self._variables:  # a copy, or out of a pickle
+            kept: dict[Any, Array] = {(s.key, s.shape): part for s, part in zip(self._spans, parts, strict=True)}
+            found = [kept.get((span.key, span.shape)) for span in spans]
         else:
-            found = list(spans) if self.state.size == size * len(slots) else [None] * len(spans)
-        if found != spans or self.state.size != size * len(slots):
+            own = zip(self._variables, parts, strict=True)
+            known = self._resting | {id(v): (v, part.copy()) for v, part in own}
+            found = [known[id(v)][1] if id(v) in known else None for v in variables]
+            self._resting = {key: rest for key, rest in known.items() if key not in map(id, variables)}
+        if self._spans or self.state.size != size * len(slots):  # else the state of these weights was put there
             new = np.empty((len(slots), size), np.float32)
-            for slot, values in zip(slots, new, strict=True):
-                values[...] = self.initial(slot)
-            for span, before in zip(spans, found, strict=True):
-                if before is not None and slots:
-                    part = slice(before.start, before.start + before.size)
-                    new[:, span.start : span.start + span.size] = old[:, part]
+            for i, slot in enumerate(slots):
+                new[i] = self.initial(slot)
+                for span, part in zip(spans, found, strict=True):
+                    if part is not None:
+                        new[i, span.start : span.start + span.size] = part[i]
             self.state = new.reshape(-1)
-        if self.built and not any(found):
-            self.steps = 0
+        if self._spans and all(part is None for part in found):
+            self.steps, self._resting = 0, {}
         self._variables, self._spans, self._lowered = list(variables), spans, None
         return self.state
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the variables, which belong to the model: it finds them again by their names."""
-        return {**self.__dict__, "_variables": [], "_lowered": None}
+        return {**self.__dict__, "_variables": [], "_resting": {}, "_lowered": None}
 
     @property
     def variables(self) -> list[Variable]:
@@ -417,13 +424,6 @@ class Optimizer:
             )
         for variable, value in zip(variables, weights, strict=True):
             variable.assign(value)
-
-    def count_params(self, variables: Sequence[Variable]) -> int:
-        """How many values ``variables`` hold once it trains these weights."""
-        spans, _ = _lay_out(variables)
-        shapes = [self.slot_shape(slot, span) for slot in self.slots for span in spans]
-        numbers = sum(v.shape == () and isinstance(v, _Number) for v in self.variables)
-        return numbers + sum(prod(shape) for shape in shapes if shape is not None)
 
     # Use without a model.
 

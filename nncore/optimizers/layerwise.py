@@ -83,7 +83,7 @@ class Adafactor(Optimizer):
         if slot not in ("r", "c"):
             return span.shape
         if len(span.shape) < 2:
-            return None
+            return ()  # a placeholder, as in Keras's files
         return span.shape[:-1] if slot == "r" else (*span.shape[:-2], span.shape[-1])
 
     def update_rates(self, rate: Array, t: Array) -> tuple[Array, ...]:
@@ -92,8 +92,8 @@ class Adafactor(Optimizer):
     def update(self, b: Builder, at: Operands) -> None:
         v = at.slots["velocity"]
         u = b.declare("workspace", f"{at.w.name}/update", at.w.shape)
-        if "r" in at.slots:
-            shape = at.w.shape
+        shape = at.w.shape
+        if len(shape) > 1:
             leading, rows, columns = prod(n or 0 for n in shape[:-2]), shape[-2], shape[-1]
             r, c = b.view(at.slots["r"], (leading, rows)), b.view(at.slots["c"], (leading, columns))
             g, v, flat = (b.view(x, (leading, rows, columns)) for x in (at.g, v, u))
