@@ -226,7 +226,7 @@ class Sequential(Layer):
             LayerRow(
                 layer.name, type(layer).__name__, layer.output_shape if layer.built else None,
                 layer.count_params() if layer.built else None, sum(v.size for v in layer.trainable_weights),
-                layer.trainable,
+                layer.trainable, sum(v.value.nbytes - 4 * v.size for v in layer.weights),
             )
             for layer in self._layers
         ]  # fmt: skip

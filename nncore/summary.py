@@ -12,7 +12,7 @@ from nncore import console
 from nncore.program import Shape
 
 _VALUE_BYTES = 4
-"""A weight is a float32."""
+"""A weight is a float32, but for a few counts."""
 
 _Columns = list[list[str]]
 """The lines of the cells of one row, column by column."""
@@ -30,6 +30,8 @@ class LayerRow(NamedTuple):
     trainable_params: int
     """Those that training changes."""
     trainable: bool
+    extra_bytes: int = 0
+    """Bytes beyond four a value, of integers."""
 
 
 def summary(
@@ -84,12 +86,13 @@ def readable_size(size: float) -> str:
 def _footer(rows: Sequence[LayerRow], optimizer_params: int | None) -> list[str]:
     params = sum(row.params or 0 for row in rows)
     trainable = sum(row.trainable_params for row in rows)
+    extra = sum(row.extra_bytes for row in rows)
     state = 0 if optimizer_params is None else optimizer_params
     state_bytes = state * _VALUE_BYTES + (8 - _VALUE_BYTES if state else 0)
     counts = [
-        ("Total", params + state, params * _VALUE_BYTES + state_bytes),
+        ("Total", params + state, params * _VALUE_BYTES + extra + state_bytes),
         ("Trainable", trainable, trainable * _VALUE_BYTES),
-        ("Non-trainable", params - trainable, (params - trainable) * _VALUE_BYTES),
+        ("Non-trainable", params - trainable, (params - trainable) * _VALUE_BYTES + extra),
     ]
     if optimizer_params is not None:
         counts.append(("Optimizer", state, state_bytes))

@@ -139,6 +139,11 @@ FITS: dict[str, dict[str, Any]] = {
         "metrics": ["accuracy", "AUC"],
         "fit": {"epochs": 2, "batch_size": 8},
     },
+    "reg/mse_l2_bn": {
+        "stack": lambda: [Dense(4, "relu", kernel_regularizer=regularizers.L2(0.01)), BatchNormalization(), Dense(1)],
+        "y": "y_reg", "optimizer": SGD(0.05), "loss": "mse", "metrics": ["mae"],
+        "fit": {"epochs": 2, "batch_size": 8},
+    },
 }  # fmt: skip
 
 NOT_YET = (FOLDER / "not-yet.txt").read_text().splitlines()
@@ -473,6 +478,7 @@ def input_gradient(layer: Layer, x: np.ndarray, target: np.ndarray, weights: lis
 # Fits.
 
 DATA = {
+    "y_reg": array(GOLDEN["fit_data"]["y_reg"]),
     "y_int": np.array(GOLDEN["fit_data"]["y_int"]),
     "y_hot": np.eye(3, dtype=np.float32)[GOLDEN["fit_data"]["y_int"]],
     "y_one": (np.array(GOLDEN["fit_data"]["y_int"]) == 1).astype(np.float32),
@@ -483,8 +489,9 @@ DATA = {
 def test_fit(name: str, backend: str) -> None:
     case, setting = GOLDEN["fits"][name], FITS[name]
     x, y = array(GOLDEN["fit_data"]["X"]), DATA[setting.get("y", "y_hot")]
-    stack = setting.get("layers", [("relu", 5), ("softmax", 3)])
-    model = Sequential([Input((6,)), *(Dense(units, activation=activation) for activation, units in stack)])
+    dense = setting.get("layers", [("relu", 5), ("softmax", 3)])
+    stack = setting.get("stack", lambda: [Dense(units, activation=activation) for activation, units in dense])
+    model = Sequential([Input((6,)), *stack()])
     model.set_weights([array(w) for w in case["w0"]])
     optimizer = setting["optimizer"]
     fresh = optimizer if isinstance(optimizer, str) else type(optimizer).from_config(optimizer.get_config())

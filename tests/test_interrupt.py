@@ -19,7 +19,7 @@ from oracles import labels, one_hot, same_bits, uniform
 import nncore
 from nncore import random
 from nncore.callbacks import Callback, LambdaCallback
-from nncore.layers import Dense, Dropout, Input
+from nncore.layers import BatchNormalization, Dense, Dropout, Input
 from nncore.models import Sequential
 from nncore.optimizers import Adam
 
@@ -38,9 +38,9 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def network(inputs: int, *units: int) -> Sequential:
-    """A classifier with dropout and Adam: what is out of step by one would show in its weights."""
+    """A classifier with moving statistics, dropout and Adam: what is out of step by one would show in its weights."""
     random.set_seed(8)
-    hidden = [layer for n in units for layer in (Dense(n, activation="relu"), Dropout(0.1))]
+    hidden = [layer for n in units for layer in (Dense(n, activation="relu"), BatchNormalization(), Dropout(0.1))]
     model = Sequential([Input((inputs,)), *hidden, Dense(10, activation="softmax")])
     model.compile(Adam(0.001), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model

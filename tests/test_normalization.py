@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from oracles import error, relative, same_bits, uniform
 
-from nncore import backends, layers
+from nncore import backends
 from nncore.backends.native import _first_update
+from nncore.constraints import NonNeg
 from nncore.errors import DataError
+from nncore.initializers import Constant
 from nncore.layers import (
     BatchNormalization,
     Dense,
@@ -21,11 +23,13 @@ from nncore.layers import (
     LayerNormalization,
     Normalization,
     ReLU,
+    Rescaling,
     RMSNormalization,
     UnitNormalization,
 )
 from nncore.models import Sequential
 from nncore.optimizers import SGD, Adam
+from nncore.regularizers import L2
 
 Array = np.ndarray[Any, Any]
 
@@ -145,8 +149,9 @@ def test_nothing_is_averaged_before_a_batch_must_be_finished() -> None:
         machine = model._ready()
         (program,) = [p for p in machine.programs.values() if p.name == "train"]
         averages = [i for i, instruction in enumerate(program.instructions) if instruction.op == "moving_average"]
+        kinds = [{program.root(o).kind for o in i.outputs if o is not None} for i in program.instructions]
         assert len(averages) == 4
-        assert averages[0] >= _first_update(program)
+        assert _first_update(program) == averages[0] > max(i for i, kind in enumerate(kinds) if "gradient" in kind)
 
 
 def test_a_rehearsal_leaves_the_statistics_alone() -> None:
@@ -185,7 +190,7 @@ class Halves(Layer):
 def test_inside_a_layer_of_one_s_own(backend: str) -> None:
     outer, twin = Halves(), BatchNormalization(momentum=0.5)
     pair = []
-    for hidden in ([outer], [twin, layers.Rescaling(0.5)]):
+    for hidden in ([outer], [twin, Rescaling(0.5)]):
         model = network(*hidden, Dense(2, kernel_initializer="ones"))
         model.fit(X, Y, batch_size=32, shuffle=False, epochs=2, verbose=0)
         pair.append((model.get_weights(), model.predict(X, verbose=0)))
@@ -213,6 +218,21 @@ def test_values_that_are_all_the_same(make: Callable[[], Layer], backend: str) -
         model.train_on_batch(np.ones((rows, 5)), Y[:rows])
     assert all(np.isfinite(w).all() for w in model.get_weights())
     assert np.isfinite(model.predict(np.zeros((3, 5)), verbose=0)).all()
+
+
+def test_penalties_and_constraints_of_gamma_and_beta(backend: str) -> None:
+    """A step of SGD from gamma 2 and beta -3, where the gradient of the loss in them is 0."""
+    how = {"gamma_initializer": Constant(2.0), "beta_initializer": Constant(-3.0)}
+    for make in (BatchNormalization, LayerNormalization, lambda **kwargs: GroupNormalization(1, **kwargs)):
+        norm = make(gamma_regularizer=L2(0.1), beta_regularizer="l1", beta_constraint=NonNeg(), **how)
+        model = network(norm, Rescaling(0.0))
+        loss = model.train_on_batch(X, 0 * X)
+        assert error(loss, 5 * (0.1 * 4 + 0.01 * 3)) < 1e-6
+        assert error(norm.gamma, np.full(5, 2 - 0.01 * 2 * 0.1 * 2)) < 1e-6
+        assert (norm.beta.numpy() == 0).all()
+        config = norm.get_config()
+        assert type(norm).from_config(config).get_config() == config
+    assert abs(network(BatchNormalization(activity_regularizer="l2")).test_on_batch(X, X)) > 0.1
 
 
 # Configs and mistakes.
@@ -370,6 +390,12 @@ def test_adapt_along_axes(axis: Any, backend: str) -> None:
     back = Sequential([Input((3, 4, 2)), Normalization(axis=axis, invert=True)])
     back.set_weights(model.get_weights())
     assert error(back.predict(model.predict(x, verbose=0), verbose=0) / 255, x / 255) < 1e-6
+
+
+def test_the_count_has_eight_bytes() -> None:
+    text: list[str] = []
+    Sequential([Input((4,)), Normalization()]).summary(print_fn=text.append)
+    assert "Non-trainable params: 9 (40.00 B)" in text[0]
 
 
 def test_adapt_in_many_parts_and_again() -> None:

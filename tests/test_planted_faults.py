@@ -26,6 +26,7 @@ import test_layers
 import test_lockstep
 import test_models
 import test_noise
+import test_normalization
 import test_ops
 import test_optimizers
 import test_regularizers
@@ -110,6 +111,30 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         "negative_slope)",
         "threshold)",
         layer_and_loss("ReLU with all"),
+    ),
+    "batch normalization's gradient forgets the mean": (
+        body("batch_norm_grad_x"),
+        "(dy - dbeta / m)",
+        "dy",
+        layer_and_loss("BatchNormalization"),
+    ),
+    "layer normalization's gradient forgets the variance": (
+        body("layer_norm_grad_x"),
+        " - h * _mean(g * h)",
+        "",
+        layer_and_loss("LayerNormalization"),
+    ),
+    "an unbiased variance": (
+        body("batch_norm"),
+        "np.square(x - mean)) / len(x)",
+        "np.square(x - mean)) / (len(x) - 1)",
+        lambda: test_normalization.test_moving_statistics_follow_every_batch(16, "numpy"),
+    ),
+    "averages before the gradients": (
+        lower._take_averages,
+        "any(o is not None",
+        "any(o is None",
+        test_normalization.test_nothing_is_averaged_before_a_batch_must_be_finished,
     ),
     "softmax's gradient forgets its sum": (
         body("softmax_grad"),
@@ -668,6 +693,26 @@ KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
     "a repeated row is another": (
         [Patch("kernels/axes.h", "x + r / n * k", "x + r / n * (k - 1)")],
         definition("repeat"),
+    ),
+    "a variance of the values, not of their deviations": (
+        [Patch("kernels/normalization.h", "square(vec_sub(AT_ROW(x), center[v]))", "square(AT_ROW(x))")],
+        definition("batch_norm"),
+    ),
+    "only the last block of rows is summed": (
+        [Patch("kernels/normalization.h", "vec_add((sum)[v], block_[v])", "block_[v]")],
+        definition("batch_norm_grad_w"),
+    ),
+    "an average goes the other way": (
+        [Patch("kernels/normalization.h", "vec_mul(LOAD(average), momentum)", "vec_mul(LOAD(average), rest)")],
+        definition("moving_average"),
+    ),
+    "factors are repeated out of step": (
+        [Patch("kernels/normalization.h", "from[i % n]", "from[(i + i / n) % n]")],
+        definition("affine"),
+    ),
+    "a row's variance counts what is beyond its end": (
+        [Patch("kernels/normalization.h", "KEEP(vec_sub(LOAD(x), center), vec_zero())", "vec_sub(LOAD(x), center)")],
+        definition("layer_norm"),
     ),
     "a block of a penalty is counted twice": (
         [Patch("kernels/penalties.h", "*square += wide_sum(sum2)", "*square += 2 * wide_sum(sum2)")],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from nncore import axes, initializers
+from nncore import axes, constraints, initializers, regularizers
 from nncore.arguments import at_least_zero, fraction, is_integer
 from nncore.builder import Builder
 from nncore.layers.base import Layer
@@ -56,22 +56,33 @@ class _Scaled(Layer):
     """What layers with a trainable ``gamma`` and ``beta`` share."""
 
     def __init__(
-        self, epsilon: float, center: bool, scale: bool, beta_initializer: Any, gamma_initializer: Any, **kwargs: Any
-    ) -> None:
+        self, epsilon: float, center: bool, scale: bool, beta_initializer: Any, gamma_initializer: Any,
+        beta_regularizer: Any, gamma_regularizer: Any, beta_constraint: Any, gamma_constraint: Any, **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.epsilon = at_least_zero(type(self).__name__, "epsilon", epsilon)
         self.center = bool(center)
         self.scale = bool(scale)
         self.beta_initializer = initializers.get(beta_initializer)
         self.gamma_initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
         self.gamma: Variable | None = None
         self.beta: Variable | None = None
 
     def _add_gamma_and_beta(self, shape: tuple[int, ...]) -> None:
         if self.scale:
-            self.gamma = self.add_weight(shape, self.gamma_initializer, name="gamma")
+            self.gamma = self.add_weight(
+                shape, self.gamma_initializer, name="gamma", regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+            )  # fmt: skip
         if self.center:
-            self.beta = self.add_weight(shape, self.beta_initializer, name="beta")
+            self.beta = self.add_weight(
+                shape, self.beta_initializer, name="beta", regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+            )  # fmt: skip
 
     def _gamma_and_beta(self, b: Builder) -> tuple[Buffer | None, Buffer | None]:
         """Their buffers as vectors; ``None`` for one that is not there."""
@@ -86,6 +97,10 @@ class _Scaled(Layer):
             "scale": self.scale,
             "beta_initializer": initializers.serialize(self.beta_initializer),
             "gamma_initializer": initializers.serialize(self.gamma_initializer),
+            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
+            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
+            "beta_constraint": constraints.serialize(self.beta_constraint),
+            "gamma_constraint": constraints.serialize(self.gamma_constraint),
         }
 
 
@@ -114,6 +129,10 @@ class BatchNormalization(_Scaled):
         gamma_initializer: How ``gamma`` starts.
         moving_mean_initializer: How the moving mean starts.
         moving_variance_initializer: How the moving variance starts.
+        beta_regularizer: A regularizer whose penalty of ``beta`` is added to the loss, by name or object.
+        gamma_regularizer: The same for ``gamma``.
+        beta_constraint: What holds ``beta`` after each update, by name or object.
+        gamma_constraint: The same for ``gamma``.
         renorm: ``False``: batch renormalization is not there; nor are its ``renorm_clipping`` and ``renorm_momentum``.
         synchronized: ``False``: there is one batch, on one machine.
 
@@ -124,10 +143,14 @@ class BatchNormalization(_Scaled):
     def __init__(
         self, axis: int = -1, momentum: float = 0.99, epsilon: float = 0.001, center: bool = True, scale: bool = True,
         beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", moving_mean_initializer: Any = "zeros",
-        moving_variance_initializer: Any = "ones", renorm: bool = False, renorm_clipping: Any = None,
+        moving_variance_initializer: Any = "ones", beta_regularizer: Any = None, gamma_regularizer: Any = None,
+        beta_constraint: Any = None, gamma_constraint: Any = None, renorm: bool = False, renorm_clipping: Any = None,
         renorm_momentum: float = 0.99, synchronized: bool = False, **kwargs: Any,
     ) -> None:  # fmt: skip
-        super().__init__(epsilon, center, scale, beta_initializer, gamma_initializer, **kwargs)
+        super().__init__(
+            epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer,
+            beta_constraint, gamma_constraint, **kwargs,
+        )  # fmt: skip
         if not is_integer(axis):
             raise ValueError(f"BatchNormalization: axis must be an integer. Received: axis={axis!r}.")
         if renorm or renorm_clipping is not None or renorm_momentum != 0.99:
@@ -205,6 +228,10 @@ class LayerNormalization(_Scaled):
         scale: Whether to multiply by ``gamma``.
         beta_initializer: How ``beta`` starts.
         gamma_initializer: How ``gamma`` starts.
+        beta_regularizer: A regularizer whose penalty of ``beta`` is added to the loss, by name or object.
+        gamma_regularizer: The same for ``gamma``.
+        beta_constraint: What holds ``beta`` after each update, by name or object.
+        gamma_constraint: The same for ``gamma``.
 
     Raises:
         ValueError: for anything above that does not hold.
@@ -212,9 +239,13 @@ class LayerNormalization(_Scaled):
 
     def __init__(
         self, axis: Any = -1, epsilon: float = 0.001, center: bool = True, scale: bool = True,
-        beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", **kwargs: Any,
+        beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", beta_regularizer: Any = None,
+        gamma_regularizer: Any = None, beta_constraint: Any = None, gamma_constraint: Any = None, **kwargs: Any,
     ) -> None:  # fmt: skip
-        super().__init__(epsilon, center, scale, beta_initializer, gamma_initializer, **kwargs)
+        super().__init__(
+            epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer,
+            beta_constraint, gamma_constraint, **kwargs,
+        )  # fmt: skip
         self.axis = axis_argument("LayerNormalization", axis)
 
     def build(self, input_shape: Shape) -> None:
@@ -245,6 +276,10 @@ class GroupNormalization(_Scaled):
         scale: Whether to multiply by ``gamma``.
         beta_initializer: How ``beta`` starts.
         gamma_initializer: How ``gamma`` starts.
+        beta_regularizer: A regularizer whose penalty of ``beta`` is added to the loss, by name or object.
+        gamma_regularizer: The same for ``gamma``.
+        beta_constraint: What holds ``beta`` after each update, by name or object.
+        gamma_constraint: The same for ``gamma``.
 
     Raises:
         ValueError: for anything above that does not hold.
@@ -252,9 +287,13 @@ class GroupNormalization(_Scaled):
 
     def __init__(
         self, groups: int = 32, axis: int = -1, epsilon: float = 0.001, center: bool = True, scale: bool = True,
-        beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", **kwargs: Any,
+        beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", beta_regularizer: Any = None,
+        gamma_regularizer: Any = None, beta_constraint: Any = None, gamma_constraint: Any = None, **kwargs: Any,
     ) -> None:  # fmt: skip
-        super().__init__(epsilon, center, scale, beta_initializer, gamma_initializer, **kwargs)
+        super().__init__(
+            epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer,
+            beta_constraint, gamma_constraint, **kwargs,
+        )  # fmt: skip
         if not is_integer(groups) or not (groups > 0 or groups == -1):
             raise ValueError(
                 f"GroupNormalization: groups must be a positive integer, or -1. Received: groups={groups!r}."
