@@ -17,6 +17,12 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
+def integers(value: Any) -> list[int] | None:
+    """A whole number, or a list or tuple of them, as a list of ints; ``None`` for anything else."""
+    given = value if isinstance(value, list | tuple) else [value]
+    return [int(n) for n in given] if all(is_integer(n) for n in given) else None
+
+
 def positive_int(owner: str, argument: str, value: Any) -> int:
     """``value`` as an int of at least 1; ``ValueError`` for anything else."""
     if not is_integer(value) or value < 1:

@@ -161,9 +161,8 @@ def _check_overlap(
             if y is None or x is None or not np.may_share_memory(x, y):
                 continue
             same = x.ctypes.data == y.ctypes.data and x.shape == y.shape
-            in_place = module in (ops.activations.__name__, ops.optim.__name__) or (
-                i == 0 and module not in (ops.linear.__name__, ops.data.__name__)
-            )
+            elementwise = module in (ops.activations.__name__, ops.arithmetic.__name__, ops.optim.__name__)
+            in_place = elementwise or (i == 0 and module not in (ops.linear.__name__, ops.data.__name__))
             if not (same and in_place):
                 raise ValueError(
                     f"{op.name}: the memory of {name} overlaps that of {names[len(outputs) + i]}. "

@@ -6,12 +6,13 @@ Where every intermediate result is exact, or rounded as in the definition, a ker
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import numpy as np
+from activation_table import ACTIVATIONS
 
 from nncore.ops import Step, get, letters_of
 from nncore.ops.losses import EPSILON
@@ -51,6 +52,7 @@ PRODUCTS = [
         (33, 300, 70),
     ]
 ]
+GLU = [{"m": d["m"], "c": 2, "h": d["n"]} for d in ROWS]
 SWAPS = [
     {"m": m, "a": a, "b": b, "c": c}
     for m, a, b, c in [
@@ -300,12 +302,28 @@ def _first_special(*inputs: Maker) -> tuple[tuple[Maker, ...], ...]:
     return inputs, (with_special_rows(inputs[0]), *inputs[1:])
 
 
-RELU_ATTRIBUTES = tuple(
-    {"negative_slope": s, "max_value": c, "threshold": t}
-    for s, c, t in [(0.0, 6.0, 0.0), (0.3, np.inf, 0.0), (0.1, 2.0, -0.5), (0.0, np.inf, 1.0)]
-)
 CLIP_ATTRIBUTES = ({"low": -1.0, "high": 0.5}, {"low": -np.inf, "high": 1.0}, {"low": 0.25, "high": np.inf})
 BETAS = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+
+
+def activation_cases() -> Iterator[Case]:
+    """The cases of the activations' ops and their gradients."""
+    for name, row in ACTIVATIONS.items():
+        known = get(f"{name}_grad").body.__code__.co_varnames[2]  # what the gradient takes: the input or the output
+        given = [[real], [real, real if known == "x" else activated]]
+        for op, makers, ulps, floor in zip((name, f"{name}_grad"), given, row.apart, row.floor, strict=True):
+            scale = {} if floor == 0 else {"scale": _floor(floor, op != name)}
+            aliases = tuple((0, i) for i in range(len(makers)))
+            yield Case(
+                op, ELEMENTS, _each(makers), row.attributes, ulps, "see activation_table", aliases=aliases, **scale
+            )
+
+
+def _floor(floor: float, gradient: bool) -> Callable[..., Any]:
+    """The scale of errors: the floor, for a gradient that of its dy."""
+    return lambda *inputs: np.abs(inputs[0]) * floor if gradient else floor
+
+
 LOG = "the logarithms of either side, 1 ulp each, and sums of n terms in different orders"
 
 CASES = {
@@ -324,13 +342,6 @@ CASES = {
         Case("dense_grad_w_sgd", PRODUCTS, ((grid, grid, grid),), state=((0, 2),)),
         Case("bias_grad", ROWS, ((grid,),)),
         Case("bias_grad_sgd", ROWS, ((grid, grid),), state=((0, 1),)),
-        Case("relu", ELEMENTS, _each([real]), aliases=((0, 0),)),
-        Case("relu_grad", ELEMENTS, _each([real, activated]), aliases=((0, 0), (0, 1))),
-        Case("general_relu", ELEMENTS, _each([real]), RELU_ATTRIBUTES, aliases=((0, 0),)),
-        Case("general_relu_grad", ELEMENTS, _each([real, real]), RELU_ATTRIBUTES, aliases=((0, 0), (0, 1))),
-        Case("tanh", ELEMENTS, _each([real]), ulps=5, why="tanh of either side: 2 ulp and 3", aliases=((0, 0),)),
-        Case("tanh_grad", ELEMENTS, _each([real, activated]), aliases=((0, 0), (0, 1))),
-        Case("sigmoid", ELEMENTS, _each([real]), ulps=5, why="either side: 2 ulp and 3", aliases=((0, 0),)),
         *(
             Case(name, ELEMENTS, _each([real, real]), aliases=((0, 0), (0, 1)))
             for name in ("subtract", "maximum", "minimum", "absolute_grad")
@@ -350,7 +361,7 @@ CASES = {
         Case("row_add", ROWS, _each([real, real]), aliases=((0, 0),)),
         Case("row_multiply", ROWS, _each([real, real]), aliases=((0, 0),)),
         Case("row_sum", ROWS, _first_special(grid)),
-        Case("sigmoid_grad", ELEMENTS, _each([real, activated]), aliases=((0, 0), (0, 1))),
+        *activation_cases(),
         Case("scale_shift", ELEMENTS, _each([real]), ({"scale": 1 / 255, "offset": -0.5},), aliases=((0, 0),)),
         Case("add", ELEMENTS, _each([real, real]), aliases=((0, 0), (0, 1))),
         Case("multiply", ELEMENTS, _each([real, real]), aliases=((0, 0), (0, 1))),
@@ -361,6 +372,24 @@ CASES = {
             "softmax", ROWS, _first_special(logit), ulps=8, aliases=((0, 0),),
             why="exp of either side, 1 ulp and 3, the sums of them, and a quotient",
         ),
+        Case(
+            "log_softmax", ROWS, _first_special(logit), ulps=8, aliases=((0, 0),),
+            why="as softmax; the logarithm of a sum near 1 has an absolute error", scale=lambda z: 1,
+        ),
+        Case(
+            "log_softmax_grad", ROWS, (*_first_special(grid, grid),), ulps=6, aliases=((0, 0), (0, 1)),
+            why="exp of either side, 1 ulp and 3; two terms cancel",
+            scale=lambda dy, y: np.abs(np.exp(y) * dy.sum(axis=1, keepdims=True)),
+        ),
+        Case("sparsemax", ROWS, _first_special(grid), aliases=((0, 0),)),
+        Case("sparsemax_grad", ROWS, _first_special(grid, activated), aliases=((0, 0), (0, 1))),
+        Case("glu", GLU, ((real,), (with_special(real),)), ulps=5, why="sigmoid of either side: 2 ulp and 3"),
+        Case(
+            "glu_grad", GLU, ((real, real), (real, with_special(real))), ulps=8, aliases=((0, 1),),
+            why="exp of either side, 1 ulp and 3, and quotients by 1 + exp",
+        ),
+        Case("prelu", ROWS, _first_special(real, grid), aliases=((0, 0),)),
+        Case("prelu_grad", ROWS, _first_special(real, real, grid), aliases=((0, 0), (0, 1))),
         Case("softmax_grad", ROWS, _first_special(grid, activated), aliases=((0, 0), (0, 1))),
         Case(
             "softmax_cross_entropy", ROWS, _first_special(logit, distribution), ulps=8, aliases=((0, 0),),

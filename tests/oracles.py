@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from activation_table import NAMES
 
 from nncore import backends, losses, metrics, random
 from nncore.backends import Backend, Epoch, Memory
@@ -15,6 +18,7 @@ from nncore.compiler import FlatVectors, Plan, empty, lower_train, plan
 from nncore.constraints import MaxNorm
 from nncore.data import flat_rows
 from nncore.layers import (
+    ELU,
     Activation,
     ActivityRegularization,
     AlphaDropout,
@@ -28,8 +32,10 @@ from nncore.layers import (
     Identity,
     Layer,
     LayerNormalization,
+    LeakyReLU,
     Normalization,
     Permute,
+    PReLU,
     ReLU,
     RepeatVector,
     Rescaling,
@@ -65,6 +71,21 @@ ISAS: tuple[str, ...] = tuple(backends.load_native().config()["supported"])
 
 FUSED_ISAS = tuple(isa for isa in ISAS if isa in ("avx2", "avx512", "neon"))
 """Those with a fused multiply-add of their own."""
+
+
+SRC = Path(__file__).parent.parent / "src"
+
+
+def listed_kernels() -> list[str]:
+    """The kernels that src/ops.def names, in their order, those of the file it includes in their place."""
+    lines = (SRC / "ops.def").read_text().splitlines()
+    found: list[str] = []
+    for line in lines:
+        if match := re.match(r'#include "(.*)"', line):
+            found += re.findall(r"^(?:ACTIVATION|GRADIENT)\(op_(\w+),", (SRC / match[1]).read_text(), re.MULTILINE)
+        elif match := re.match(r"OP\(op_(\w+)\)$", line):
+            found.append(match[1])
+    return found
 
 
 def uniform(*shape: int, seed: int = 0, low: float = -1.0, high: float = 1.0) -> Array:
@@ -274,6 +295,19 @@ def pick(rng: np.random.Generator, *choices: Any) -> Any:
     return choices[rng.integers(len(choices))]
 
 
+def random_activation(rng: np.random.Generator) -> Layer:
+    """An activation as a layer, or one that halves what a layer makes.
+
+    Not ``exponential``: it drives what follows into saturation, where gradients have few digits on either side.
+    """
+    names = ["log_softmax", "sparsemax", *(name for name in NAMES if name != "exponential")]
+    return pick(
+        rng, LeakyReLU(), ELU(0.7), PReLU("glorot_uniform"), Dense(14, "glu"),
+        PReLU(shared_axes=1, alpha_regularizer="l2", alpha_constraint="non_neg"),
+        *(Activation(pick(rng, *names)) for _ in range(4)),
+    )  # fmt: skip
+
+
 def random_hidden(rng: np.random.Generator) -> list[Layer]:
     """Zero to four layers that keep the rank of their input."""
     layers: list[Layer] = []
@@ -288,6 +322,8 @@ def random_hidden(rng: np.random.Generator) -> list[Layer]:
             {"kernel_regularizer": "l1", "bias_constraint": "non_neg"},
         )  # fmt: skip
         layers.append(Dense(units, activation, use_bias=bool(rng.random() < 0.8), bias_initializer=bias, **held))
+        if own.random() < 0.4:
+            layers.append(random_activation(own))
         if rng.random() < 0.15:
             layers.append(Dropout(float(pick(rng, 0.1, 0.5, 0.9)), seed=int(rng.integers(5))))
         if own.random() < 0.15:

@@ -13,7 +13,21 @@ from oracles import labels, one_hot, same_bits, uniform
 import nncore
 from nncore.callbacks import Callback, EarlyStopping
 from nncore.errors import DataError
-from nncore.layers import Activation, Dense, Dropout, Flatten, Input, Layer, ReLU, Rescaling, Reshape, Softmax
+from nncore.layers import (
+    ELU,
+    Activation,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    Layer,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    Rescaling,
+    Reshape,
+    Softmax,
+)
 from nncore.losses import BinaryCrossentropy, CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
 from nncore.metrics import BinaryAccuracy
 from nncore.models import Sequential, model_from_json
@@ -653,7 +667,49 @@ MAKERS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "ReLU max_value": (lambda: ReLU(max_value=-1), ("ReLU: max_value must be", "max_value=-1")),
     "ReLU negative_slope": (lambda: ReLU(negative_slope=-0.1), ("ReLU: negative_slope must be", "negative_slope=-0.1")),
     "ReLU threshold": (lambda: ReLU(threshold=None), ("ReLU: threshold must be", "threshold=None")),
-    "Softmax axis": (lambda: Softmax(axis=1), ("Softmax: axis must be -1", "axis=1")),
+    **{
+        f"Softmax({axis!r})": (lambda axis=axis: Softmax(axis), ("Softmax: axis must be an axis", f"axis={axis!r}"))
+        for axis in (0, 1.0, "last", None, [], [1, 0])
+    },
+    "Softmax axis": (
+        lambda: Sequential([Input((3,)), Softmax(2)]),
+        ("softmax: axis must be an axis of x", "axis=2", "(None, 3)"),
+    ),
+    "Softmax axis of the batch": (
+        lambda: Sequential([Input((3,)), Softmax(-2)]),
+        ("not that of the batch", "axis=-2", "(None, 3)"),
+    ),
+    "Softmax axis twice": (lambda: Sequential([Input((3,)), Softmax([1, -1])]), ("softmax: axis must", "axis=[1, -1]")),
+    "glu": (lambda: Sequential([Input((3,)), Activation("glu")]), ("glu: the length of the axis", "(None, 3)")),
+    "Dense glu": (lambda: Sequential([Input((3,)), Dense(5, "glu")]), ("glu: the length of the axis", "(None, 5)")),
+    "threshold": (
+        lambda: Sequential([Input((3,)), Activation("threshold")]),
+        ("threshold", "needs", "'threshold' and 'default_value'"),
+    ),
+    **{
+        f"LeakyReLU({value!r})": (
+            lambda value=value: LeakyReLU(value),
+            ("LeakyReLU: negative_slope must be", f"negative_slope={value!r}"),
+        )
+        for value in (-0.1, None, "steep", np.nan)
+    },
+    "LeakyReLU alpha": (lambda: LeakyReLU(alpha=-1), ("LeakyReLU: negative_slope must be", "negative_slope=-1")),
+    "ELU": (lambda: ELU("1"), ("ELU: alpha must be a finite number", "alpha='1'")),
+    "ELU infinite": (lambda: ELU(np.inf), ("ELU: alpha must be a finite number", "alpha=inf")),
+    "PReLU regularizer": (lambda: PReLU(alpha_regularizer="l3"), ("Unknown regularizer: 'l3'",)),
+    "PReLU constraint": (lambda: PReLU(alpha_constraint="max"), ("Unknown constraint: 'max'",)),
+    "PReLU initializer": (lambda: PReLU("zeroes"), ("Unknown initializer: 'zeroes'",)),
+    **{
+        f"PReLU({axes!r})": (
+            lambda axes=axes: PReLU(shared_axes=axes),
+            ("PReLU: shared_axes must hold axes", f"shared_axes={axes!r}"),
+        )
+        for axes in (0, [-1], [1.0], "all")
+    },
+    "PReLU axis": (
+        lambda: Sequential([Input((3,)), PReLU(shared_axes=[2])]),
+        ("shared_axes must hold axes", "[2]", "(None, 3)"),
+    ),
     "Reshape": (lambda: Reshape((2, -1, -1)), ("Reshape: target_shape", "one of which may be -1", "(2, -1, -1)")),
     "Reshape zero": (lambda: Reshape((0,)), ("Reshape: target_shape must hold positive integers", "(0,)")),
     "Reshape fractions": (lambda: Reshape((1.5,)), ("Reshape: target_shape must hold positive integers",)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from nncore.backends import Epoch, Memory
 from nncore.builder import Builder
 from nncore.compiler import FlatVectors, plan
 from nncore.layers import (
+    ELU,
     Activation,
     BatchNormalization,
     Dense,
@@ -29,8 +31,10 @@ from nncore.layers import (
     Input,
     Layer,
     LayerNormalization,
+    LeakyReLU,
     Normalization,
     Permute,
+    PReLU,
     ReLU,
     RepeatVector,
     Rescaling,
@@ -41,15 +45,13 @@ from nncore.layers import (
 )
 from nncore.models import Sequential
 from nncore.optimizers import SGD, Adam, AdamW, schedules
+from nncore.program import Buffer, Shape
 from nncore.variables import Variable
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN: dict[str, Any] = json.loads((FOLDER / "keras-3.15.1.json").read_text())
 
-ACTIVATIONS = (
-    "linear", "relu", "relu_slope.1_max2", "relu_thr1", "relu_thr1_slope.1", "sigmoid", "softmax", "softmax_big",
-    "tanh",
-)  # fmt: skip
+ACTIVATIONS = tuple(GOLDEN["activations"])
 LOSSES = {
     "MeanSquaredError": [0], "MeanAbsoluteError": [0], "BinaryCrossentropy": [0, 1, 2, 3],
     "CategoricalCrossentropy": [0, 1, 2, 3, 4, 5], "SparseCategoricalCrossentropy": [0, 1, 2],
@@ -102,6 +104,10 @@ LAYERS: dict[str, Callable[[], Layer]] = {
     "Dense(2,no bias,l2)": lambda: Dense(2, use_bias=False, kernel_regularizer="l2"),
     "ReLU(2,.1,.2)": lambda: ReLU(0.5, 0.1, 0.2),
     "Softmax()": lambda: Softmax(),
+    "LeakyReLU()": lambda: LeakyReLU(),
+    "ELU(.5)": lambda: ELU(0.5),
+    "PReLU()": lambda: PReLU(),
+    "PReLU(shared_axes=[1])": lambda: PReLU(shared_axes=[1]),
     "Rescaling(2,1)": lambda: Rescaling(2.0, 1.0),
     "BatchNormalization()": lambda: BatchNormalization(),
     "BatchNormalization(momentum=.9,eps=1e-5) 4-D": lambda: BatchNormalization(momentum=0.9, epsilon=1e-5),
@@ -219,21 +225,34 @@ def array(values: Any) -> np.ndarray:
 # Activations.
 
 
-def activation_layer(name: str, kw: dict[str, float]) -> Layer:
-    if kw:
-        return ReLU(**kw)
-    return Activation(name.removesuffix("_big"))
+class Applied(Layer):
+    """A function of nncore.activations with arguments, as a layer."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return activations.output_shape(self.function, input_shape)
+
+    def lower(self, b: Builder, x: Buffer) -> Buffer:
+        return activations.lower(self.function, b, x)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation(name: str, backend: str) -> None:
+    """On an array, and in a program; by its name where it has no arguments."""
     case = GOLDEN["activations"][name]
     x, kw = array(case["x"]), case.get("kw", {})
     samples = x if x.ndim == 2 else x[None, :]
-    model = Sequential([Input(samples.shape[1:]), activation_layer(name, kw)])
-    agree(case, {"y": model.predict(samples, verbose=0).reshape(x.shape)}, 1e-6)
-    function = activations.relu if kw else getattr(activations, name.removesuffix("_big"))
-    agree(case, {"y": function(samples, **kw).reshape(x.shape)}, 1e-6)
+    shape = np.shape(case["y"])
+    function = getattr(activations, "relu" if kw else name.removesuffix("_big").removesuffix("_approx"))
+    if name == "gelu_approx":
+        kw = {"approximate": True}
+    agree(case, {"y": function(samples, **kw).reshape(shape)}, 1e-6)
+    layer = Applied(partial(function, **kw)) if kw else Activation(function.__name__.upper())
+    model = Sequential([Input(samples.shape[1:]), layer])
+    agree(case, {"y": model.predict(samples, verbose=0).reshape(shape)}, 1e-6)
 
 
 # Losses.

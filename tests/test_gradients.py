@@ -9,12 +9,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from activation_table import NAMES
 from oracles import Problem, Run, tight_plan
 
 from nncore import layers as all_layers
 from nncore import losses, random
 from nncore.backends.numpy import NumpyBackend
 from nncore.layers import (
+    ELU,
     Activation,
     ActivityRegularization,
     AlphaDropout,
@@ -29,8 +31,10 @@ from nncore.layers import (
     InputLayer,
     Layer,
     LayerNormalization,
+    LeakyReLU,
     Normalization,
     Permute,
+    PReLU,
     ReLU,
     RepeatVector,
     Rescaling,
@@ -66,7 +70,29 @@ HIDDEN: dict[str, Stack] = {
     "ReLU": lambda: [Dense(4), ReLU()],
     "ReLU with all": lambda: [Dense(5), ReLU(max_value=0.5, negative_slope=0.3, threshold=0.1)],
     "ReLU that leaks": lambda: [Dense(5), ReLU(negative_slope=0.2)],
+    "LeakyReLU": lambda: [Dense(5), LeakyReLU()],
+    "ELU": lambda: [Dense(5), ELU(0.7)],
+    "PReLU": lambda: [Dense(5), PReLU(alpha_regularizer="l2")],
+    "PReLU of axes": lambda: [
+        Dense(12),
+        Reshape((2, 3, 2)),
+        PReLU(shared_axes=2),
+        PReLU(shared_axes=[1, 3]),
+        PReLU(shared_axes=[1, 2, 3]),
+        Flatten(),
+    ],
     "Softmax": lambda: [Dense(4), Softmax()],
+    "Softmax of axes": lambda: [
+        Dense(12),
+        Reshape((2, 3, 2)),
+        Softmax(2),
+        Rescaling(5.0),
+        Softmax([1, 3]),
+        Rescaling(5.0),
+        Softmax((-1, 1)),
+        Flatten(),
+    ],
+    "of rows": lambda: [Dense(8, "glu"), Rescaling(5.0), Activation("log_softmax"), Activation("sparsemax")],
     "Dropout": lambda: [Dense(8), Dropout(0.4)],
     "two Dropouts": lambda: [Dense(6, "tanh"), Dropout(0.2), Dense(5), Dropout(0.6, seed=3)],
     "noise": lambda: [Dense(5), GaussianNoise(0.3), Dense(4, "tanh"), GaussianDropout(0.4), AlphaDropout(0.3)],
@@ -214,6 +240,11 @@ def check(problem: Problem) -> None:
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_layer_and_loss(hidden: str, head: str) -> None:
     check(make(HIDDEN[hidden], *HEADS[head], sample=(3,), weighted=False))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_activation(name: str) -> None:
+    check(make(lambda: [Dense(9), Activation(name)], *HEADS["mse"], sample=(3,), weighted=False))
 
 
 @pytest.mark.parametrize("head", HEADS)

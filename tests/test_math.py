@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from activation_table import ACTIVATIONS
 from oracles import FUSED_ISAS, ISAS
 
-from nncore import _native
+from nncore import _native, ops
 
 Array = np.ndarray[Any, Any]
 
@@ -152,3 +153,43 @@ def test_saturates_without_a_step_back(name: str, isa: str) -> None:
     assert y.max() == 1
     above = np.diff(y.astype(np.float64))
     assert (above >= -2.0 * np.spacing(np.abs(y[1:]))).all()
+
+
+def activation_kernel(op: str, x: Array, attributes: list[float], isa: str) -> Array:
+    """An activation, or the gradient of one for a dy of 1."""
+    y, inputs = np.full_like(x, np.nan), [np.ones_like(x), x] if op.endswith("_grad") else [x]
+    _native.call(
+        op, [y], inputs, ["real"] * (1 + len(inputs)), [x.size] * (1 + len(inputs)), [x.size], attributes, isa=isa,
+        scratch=SCRATCH,
+    )  # fmt: skip
+    return y
+
+
+FLUSHED = 128 * TINY
+"""What is lost where a factor of x would be denormal and is 0: as much times |x|, which is below 128 there."""
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_error_of_an_activation(name: str, isa: str) -> None:
+    """Value and gradient against their definitions in float64, at floats of all sizes."""
+    row = ACTIVATIONS[name]
+    for attributes in row.attributes:
+        for place, op in enumerate((name, f"{name}_grad")):
+            if place and ops.get(op).body.__code__.co_varnames[2] == "y":
+                continue  # a product of what is given
+            for low, high in ((-3e38, 3e38), (-20, 20)):
+                x = floats(low, high, 150_000)
+                x = x[np.abs(x) >= TINY]
+                wide, want = x.astype(np.float64), np.empty(x.size)
+                with np.errstate(all="ignore"):
+                    ops.get(op).body(want, *([np.ones(x.size)] if place else []), wide, **attributes)
+                got = activation_kernel(op, x, list(attributes.values()), isa).astype(np.float64)
+                size = np.maximum(np.abs(want), max(row.floor[place], TINY))
+                beyond = np.isinf(got) & (np.abs(want) > np.finfo(np.float32).max)
+                with np.errstate(all="ignore"):
+                    error = np.abs(got - want)
+                    ulps = np.where(beyond | (error <= FLUSHED), 0, error / 2.0 ** (np.floor(np.log2(size)) - 23))
+                worst = int(np.argmax(ulps))
+                most = row.ulps[place] + (0 if isa in FUSED_ISAS else 0.5)
+                assert ulps[worst] <= most, f"{op}({x[worst]!r}, {attributes}): {ulps[worst]:.3f} ulp on {isa}"

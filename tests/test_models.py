@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+from activation_table import ACTIVATIONS
 from oracles import one_hot, relative, same_bits, uniform
 
 import nncore
@@ -349,6 +351,9 @@ layer_case("softmax", [Activation("softmax")], softmax)
 layer_case("linear", [Activation("linear")], lambda x: x)
 layer_case("none", [Activation(None)], lambda x: x)
 layer_case("function", [Activation(nncore.activations.tanh)], np.tanh)
+for op, row in ACTIVATIONS.items():
+    if row.name is not None and row.name not in ("relu", "tanh", "sigmoid"):
+        layer_case(op, [Activation(op)], partial(row.value, **row.attributes[0]))
 layer_case("ReLU", [ReLU()], relu)
 layer_case("ReLU max", [ReLU(max_value=1.0)], lambda x: np.clip(x, 0, 1))
 layer_case("ReLU slope", [ReLU(negative_slope=0.5)], lambda x: np.where(x > 0, x, 0.5 * x))

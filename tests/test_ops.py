@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from activation_table import ACTIVATIONS
 
 from nncore.ops import GRADIENTS, OPS, Call, Step, bind, get, letters_of
 from nncore.ops.losses import EPSILON
@@ -117,13 +118,10 @@ DIFFERENTIABLE = {
         Differentiable([normal(5, 3), normal(3, 4), None]),
         Differentiable([normal(1, 1), normal(1, 1), normal(1)]),
     ],
-    "relu": [Differentiable([away(20, kinks=[0])])],
-    "general_relu": [
-        Differentiable([away(20, kinks=[t, c])], {"negative_slope": s, "max_value": c, "threshold": t})
-        for s, c, t in [(0.3, 1.0, -0.5), (0.0, 6.0, 0.0), (0.1, np.inf, 0.2)]
-    ],
-    "tanh": [Differentiable([normal(20)])],
-    "sigmoid": [Differentiable([normal(20)])],
+    **{
+        name: [Differentiable([away(40, kinks=row.kinks(**kw))], kw) for kw in row.attributes]
+        for name, row in ACTIVATIONS.items()
+    },
     "scale_shift": [Differentiable([normal(20)], {"scale": -0.7, "offset": 3.0})],
     "add": [Differentiable([normal(20), normal(20, seed=1)])],
     "multiply": [Differentiable([normal(20), normal(20, seed=1)])],
@@ -176,6 +174,13 @@ DIFFERENTIABLE = {
     "gaussian_noise": [Differentiable([normal(70)], {"stddev": 0.4, "stream": 2.0, "seed": 5.0})],
     "gaussian_dropout": [Differentiable([normal(70)], {"stddev": 0.4, "stream": 2.0, "seed": 5.0}, silent=(1,))],
     "softmax": [Differentiable([normal(5, 4)]), Differentiable([normal(3, 1)])],
+    "log_softmax": [Differentiable([normal(5, 4)]), Differentiable([normal(3, 1)])],
+    "sparsemax": [Differentiable([normal(5, 4)]), Differentiable([0.3 * normal(5, 4)]), Differentiable([normal(3, 1)])],
+    "glu": [Differentiable([normal(5, 2, 4)]), Differentiable([normal(3, 2, 1)])],
+    "prelu": [
+        Differentiable([away(5, 4, kinks=[0]), normal(4)]),
+        Differentiable([away(5, 1, kinks=[0]), normal(1)]),
+    ],
     "softmax_cross_entropy": [Differentiable([normal(5, 4), SOFT], constant=(1,), silent=(0,))],
     "sparse_softmax_cross_entropy": [Differentiable([normal(5, 4), LABELS], constant=(1,), silent=(0,))],
     "sigmoid_binary_cross_entropy": [Differentiable([away(5, 4, kinks=[0]), BINARY], constant=(1,), silent=(0,))],
@@ -315,6 +320,13 @@ LOW, HIGH = -log(EPSILON), -log(1 - EPSILON)
         ("sparse_cross_entropy", [P, np.array([2, 1], np.int32)], {}, [[-log(0.5), -log(0.75)]]),
         ("sparse_cross_entropy", [np.array([[0.0, 2.0]] * 2), np.array([0, 1], np.int32)], {}, [[LOW, HIGH]]),
         ("softmax", [Z], {}, [[[E0 / (E0 + E1 + E2), E1 / (E0 + E1 + E2), E2 / (E0 + E1 + E2)]]]),
+        ("log_softmax", [Z], {}, [[[-log(E0 + E1 + E2) - 1, -log(E0 + E1 + E2), -log(E0 + E1 + E2) - 2]]]),
+        ("log_softmax", [np.array([[1000.0, 0.0, -np.inf]])], {}, [[[0.0, -1000.0, -np.inf]]]),
+        ("sparsemax", [np.array([[0.5, 0.25, -1.0, -np.inf]])], {}, [[[0.625, 0.375, 0.0, 0.0]]]),
+        ("sparsemax", [np.array([[1000.0, 0.0, 999.5], [2.0, 2.0, 2.0]])], {}, [[[0.75, 0.0, 0.25], [1 / 3] * 3]]),
+        ("glu", [np.array([[[3.0, -2.0], [0.0, 1000.0]]])], {}, [[[1.5, -2.0]]]),
+        ("prelu", [np.array([[-2.0, -2.0, 3.0], [-np.inf, 0.0, 1.0]]), np.array([0.0, 0.5, 9.0])], {},
+         [[[0.0, -1.0, 3.0], [0.0, 0.0, 1.0]]]),
         ("softmax", [np.array([[1000.0, 0.0, -1000.0, -np.inf]])], {}, [[[1.0, 0.0, 0.0, 0.0]]]),
         (
             "softmax_cross_entropy", [Z, np.array([[1.0, 0.0, 0.0]])], {},
@@ -464,6 +476,33 @@ def test_limits_of_norms_by_hand() -> None:
         get("limit_norm").body(held, held, **attributes)
         np.testing.assert_allclose(held, w * np.array(factors), rtol=3e-7)
         assert np.all(held < w * np.array(factors))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation_by_its_formula(name: str) -> None:
+    x = np.concatenate([np.linspace(-8, 8, 161), normal(100)])
+    for attributes in ACTIVATIONS[name].attributes:
+        (y,) = run(name, x, **attributes)
+        np.testing.assert_allclose(y, ACTIVATIONS[name].value(x, **attributes), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation_far_away(name: str) -> None:
+    """At NaN it is NaN; at ±inf it has its limit, to which large arguments are close, and its gradient has its own."""
+    x = np.array([np.nan, -np.inf, -3e38, np.inf, 3e38])
+    for attributes in ACTIVATIONS[name].attributes:
+        with np.errstate(all="ignore"):
+            (y,) = run(name, x, **attributes)
+            slopes = [
+                differentiate(name, [x[i : i + 1].copy()], [True], [np.ones(1)], attributes)[0] for i in range(1, 5)
+            ]
+        assert np.isnan(y[0])
+        for at_limit, near in ((y[1], y[2]), (y[3], y[4])):
+            assert near == pytest.approx(at_limit, abs=1e-30) or (np.isinf(at_limit) and np.abs(near) > 1e37)
+        assert not np.isnan(slopes).any() or name == "exponential"
+        if name != "exponential":
+            assert slopes[0] == pytest.approx(slopes[1], abs=1e-30)
+            assert slopes[2] == pytest.approx(slopes[3])
 
 
 def test_optimizers_by_hand() -> None:

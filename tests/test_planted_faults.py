@@ -136,6 +136,24 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         "any(o is None",
         test_normalization.test_nothing_is_averaged_before_a_batch_must_be_finished,
     ),
+    "silu's gradient without the slope of its sigmoid": (
+        body("silu_grad"),
+        "+ weigh",
+        "+ 0 * weigh",
+        lambda: test_gradients.test_activation("silu"),
+    ),
+    "gelu's density without its root": (
+        body("gelu").__globals__["_normal"],
+        "sqrt(2 * pi)",
+        "2 * pi",
+        lambda: test_gradients.test_activation("gelu"),
+    ),
+    "elu has another alpha": (
+        body("elu"),
+        "alpha * np.expm1",
+        "np.expm1",
+        lambda: test_golden.test_activation("selu", "numpy"),
+    ),
     "softmax's gradient forgets its sum": (
         body("softmax_grad"),
         "- np.sum",
@@ -610,7 +628,35 @@ KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
     ),
     "swapped operands": (
         [Patch("kernels/elementwise.h", "f(LOAD(a), LOAD(b))", "f(LOAD(b), LOAD(a))")],
+        definition("subtract"),
+    ),
+    "a gradient takes the value for what flows back": (
+        [Patch("kernels/activations.h", "dy = LOAD(from)", "dy = LOAD(PLANTED(from, with))")],
         definition("tanh_grad"),
+    ),
+    "the normal distribution from the wrong side": (
+        [
+            Patch(
+                "kernels/math.h",
+                "vec_select(vec_lt(x, vec_zero()), tail,",
+                "vec_select(PLANTED(vec_lt(x, vec_zero()), vec_lt(vec_zero(), x)), tail,",
+            )
+        ],
+        definition("gelu"),
+    ),
+    "exp(x) - 1 without the 1": (
+        [Patch("kernels/math.h", "vec_sub(one, vec_ldexp(one, vec_neg(n)))", "one")],
+        definition("elu"),
+    ),
+    "softplus forgets what is above 0": (
+        [
+            Patch(
+                "kernels/math.h",
+                "vec_add(vec_relu(x), vec_log1p",
+                "vec_add(PLANTED(vec_relu(x), vec_zero()), vec_log1p",
+            )
+        ],
+        definition("softplus"),
     ),
     "a wrong sign": (
         [Patch("kernels/math.h", "vec_sub(vec_set1(1), vec_mul(y, y))", "vec_add(vec_set1(1), vec_mul(y, y))")],

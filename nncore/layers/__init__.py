@@ -1,6 +1,6 @@
 """Keras's layers."""
 
-from nncore.layers.activations import Activation, ReLU, Softmax
+from nncore.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from nncore.layers.base import Layer
 from nncore.layers.core import Dense, Input, InputLayer
 from nncore.layers.normalization import (
@@ -24,8 +24,8 @@ from nncore.layers.regularization import (
 from nncore.layers.reshaping import Flatten, Identity, Permute, RepeatVector, Rescaling, Reshape
 
 __all__ = [
-    "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dense", "Dropout", "Flatten",
+    "ELU", "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dense", "Dropout", "Flatten",
     "GaussianDropout", "GaussianNoise", "GroupNormalization", "Identity", "Input", "InputLayer", "Layer",
-    "LayerNormalization", "Normalization", "Permute", "RMSNormalization", "ReLU", "RepeatVector", "Rescaling",
-    "Reshape", "Softmax", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "UnitNormalization",
+    "LayerNormalization", "LeakyReLU", "Normalization", "PReLU", "Permute", "RMSNormalization", "ReLU", "RepeatVector",
+    "Rescaling", "Reshape", "Softmax", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "UnitNormalization",
 ]  # fmt: skip

@@ -106,7 +106,7 @@ class Dense(Layer):
             )  # fmt: skip
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return (*input_shape[:-1], self.units)
+        return activations.output_shape(self.activation, (*input_shape[:-1], self.units))
 
     def lower(self, b: Builder, x: Buffer) -> Buffer:
         assert self.kernel is not None

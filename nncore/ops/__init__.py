@@ -2,6 +2,7 @@
 
 from nncore.ops import (
     activations,
+    arithmetic,
     axes,
     counts,
     data,
@@ -15,6 +16,7 @@ from nncore.ops import (
     order,
     penalties,
     random,
+    row_activations,
     softmax,
     upkeep,
 )
@@ -43,6 +45,7 @@ __all__ = [
     "Shuffle",
     "Step",
     "activations",
+    "arithmetic",
     "as_real",
     "axes",
     "bind",
@@ -62,6 +65,7 @@ __all__ = [
     "order",
     "penalties",
     "random",
+    "row_activations",
     "softmax",
     "upkeep",
 ]  # fmt: skip

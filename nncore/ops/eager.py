@@ -44,7 +44,8 @@ def evaluate(name: str, *inputs: Any, **attributes: float) -> tuple[Array, ...]:
         shape: Shape = sum((axes[letter] for letter in letters_of(term)), ())
         outputs.append(np.zeros([n or 0 for n in shape], _dtype(op, f"out{i}")))
     given = zip(op.outputs + op.inputs, [*outputs, *arrays], strict=True)
-    op.body(*(None if array is None else collapse(term, array) for term, array in given), **attributes)
+    with np.errstate(all="ignore"):
+        op.body(*(None if array is None else collapse(term, array) for term, array in given), **attributes)
     return tuple(outputs)
 
 

@@ -1,4 +1,5 @@
 /* Every kernel: what a file of src/isa includes. */
+#include "activations.h"
 #include "axes.h"
 #include "counts.h"
 #include "data.h"
@@ -13,6 +14,7 @@
 #include "order.h"
 #include "penalties.h"
 #include "random.h"
+#include "row_activations.h"
 #include "softmax.h"
 #include "upkeep.h"
 

@@ -1,4 +1,4 @@
-/* exp, log, log1p, tanh and sigmoid of a vector, and the activations made of them.
+/* exp, expm1, log, log1p, tanh, sigmoid and the normal distribution of a vector, and what activations share.
 
    Every function does the same operations in the same order for every element, so its bits are those of the element
    alone on every instruction set with a fused multiply-add. Results that would be denormal are 0, denormal arguments
@@ -36,6 +36,18 @@ static const real LOG_TERMS[] = {
 /* tanh(x) = x + x³ P(x²) for |x| <= 0.55: 1.2e-9 */
 static const real TANH_TERMS[] = {-0x1.55554ap-2f, 0x1.110ceep-3f, -0x1.b91e7ep-5f, 0x1.58e518p-6f, -0x1.9921a2p-8f};
 
+/* The normal distribution is 1/2 + x P(x²) for |x| <= 1: 2.8e-8 */
+static const real NORMAL_TERMS[] = {
+    0x1.988454p-2f, -0x1.1058c8p-4f, 0x1.46f2d2p-7f, -0x1.3a205ap-10f, 0x1.0a4986p-13f, -0x1.b3f3cap-17f,
+};
+
+/* R(x) = exp(x²/2) times the normal distribution's part beyond x: (x + 2.75) R(x) = P((x - 2.75) / (x + 2.75)) for
+   1 <= x <= 14: 5.1e-9 */
+static const real TAIL_TERMS[] = {
+    0x1.701ef0p-1f, -0x1.e5bd16p-2f, 0x1.756bd0p-3f, -0x1.0f6e70p-6f, -0x1.0d7462p-6f,
+    0x1.a65650p-9f, 0x1.472efcp-9f, -0x1.682ddep-12f, -0x1.a89a52p-12f,
+};
+
 #define POLYNOMIAL(p, x) horner(p, (int)(sizeof(p) / sizeof(p)[0]), x)
 
 INLINE vec horner(const real *p, int terms, vec x)
@@ -65,6 +77,15 @@ INLINE vec vec_exp(vec x)
     vec y = vec_ldexp(vec_add(s, vec_set1(1)), n);
     y = vec_select(vec_lt(x, vec_set1(LOG_MIN_NORMAL)), vec_zero(), y);
     return vec_select(vec_lt(vec_set1(LOG_MAX), x), vec_set1(INFINITY), y);
+}
+
+/* exp(x) - 1: NNN ulp */
+INLINE vec vec_expm1(vec x)
+{
+    vec n;
+    const vec one = vec_set1(1), s = exp_parts(vec_max(vec_set1(-26), x), &n);
+    const vec y = vec_ldexp(vec_add(s, vec_sub(one, vec_ldexp(one, vec_neg(n)))), n);
+    return vec_select(vec_lt(vec_set1(LOG_MAX), x), vec_set1(INFINITY), vec_select(vec_eq(n, vec_zero()), s, y));
 }
 
 /* n ln 2 + log(1 + f) for -1/4 <= f < 1/2 */
@@ -145,5 +166,61 @@ INLINE vec vec_relu(vec x) { return vec_max(vec_zero(), x); }
 
 /* dx = dy where y > 0, else 0, y = relu(x) */
 INLINE vec vec_relu_grad(vec dy, vec y) { return vec_select(vec_lt(vec_zero(), y), dy, vec_zero()); }
+
+/* min(max(x, low), high); NaN stays NaN */
+INLINE vec vec_clip(vec x, vec low, vec high) { return vec_max(low, vec_min(high, x)); }
+
+/* share x, and 0 where the share is 0, also for an infinite x */
+INLINE vec vec_weigh(vec share, vec x)
+{
+    return vec_select(vec_eq(share, vec_zero()), vec_zero(), vec_mul(share, x));
+}
+
+/* exp(-|x|), from which sigmoids and logarithms of 1 + exp(x) are computed without overflow */
+INLINE vec vec_exp_below(vec x) { return vec_exp(vec_neg(vec_abs(x))); }
+
+/* sigmoid(x), and its derivative where `slope` is wanted: 1 / (1 + e) or e / (1 + e), and their product */
+INLINE vec vec_sigmoid_and_slope(vec x, vec *slope)
+{
+    const vec one = vec_set1(1), e = vec_exp_below(x), high = vec_div(one, vec_add(one, e)), low = vec_mul(e, high);
+    *slope = vec_mul(low, high);
+    return vec_select(vec_lt(x, vec_zero()), low, high);
+}
+
+/* log(1 + exp(x)): NNN ulp */
+INLINE vec vec_softplus(vec x) { return vec_add(vec_relu(x), vec_log1p(vec_exp_below(x))); }
+
+/* tanh(log(1 + exp(x))) and its derivative: quotients of polynomials of e = exp(-|x|) */
+INLINE vec vec_tanh_of_softplus(vec x, vec *slope)
+{
+    const vec one = vec_set1(1), two = vec_set1(2), e = vec_exp_below(x), e2 = vec_mul(e, e);
+    const vec_cond negative = vec_lt(x, vec_zero());
+    const vec part = vec_select(negative, vec_add(e2, vec_add(e, e)), vec_add(one, vec_add(e, e)));
+    const vec total = vec_add(part, vec_select(negative, two, vec_add(e2, e2)));
+    const vec numerator = vec_mul(vec_mul(vec_set1(4), vec_add(one, e)), vec_select(negative, e, e2));
+    *slope = vec_div(numerator, vec_mul(total, total));
+    return vec_div(part, total);
+}
+
+/* Distribution and density of the standard normal distribution: NNN ulp and NNN. The exponent -x²/2 is taken as half the
+   exact square of a multiple of 1/16, and a small rest: so the small side of the distribution is as exact as the large. */
+INLINE vec vec_normal(vec x, vec *density)
+{
+    const vec half = vec_set1(0.5f), one = vec_set1(1), z = vec_min(vec_set1(14), vec_abs(x));
+    const vec coarse = vec_mul(vec_round(vec_mul(z, vec_set1(16))), vec_set1(0.0625f));
+    const vec square = vec_mul(vec_mul(coarse, coarse), half);
+    const vec rest = vec_mul(vec_mul(vec_sub(z, coarse), vec_add(z, coarse)), half), exponent = vec_add(square, rest);
+    const vec n = vec_round(vec_mul(exponent, vec_set1(-LOG2_E)));
+    const vec whole = vec_sub(vec_fnma(n, vec_set1(LN2_HI), vec_neg(square)), rest);
+    const vec r = vec_fnma(n, vec_set1(LN2_LO), whole);
+    const vec s = vec_fma(vec_mul(r, r), POLYNOMIAL(EXP_TERMS, r), r);
+    const vec e = vec_select(vec_lt(vec_set1(-LOG_MIN_NORMAL), exponent), vec_zero(), vec_ldexp(vec_add(s, one), n));
+    const vec inverse = vec_div(one, vec_add(z, vec_set1(2.75f)));
+    const vec tail = vec_mul(vec_mul(POLYNOMIAL(TAIL_TERMS, vec_fnma(vec_set1(5.5f), inverse, one)), inverse), e);
+    const vec far = vec_select(vec_lt(x, vec_zero()), tail, vec_sub(one, tail));
+    const vec near = vec_fma(x, POLYNOMIAL(NORMAL_TERMS, vec_mul(z, z)), half);
+    *density = vec_mul(e, vec_set1(0x1.988454p-2f));
+    return vec_select(vec_lt(z, one), near, far);
+}
 
 #endif

@@ -27,12 +27,6 @@ typedef struct {
 
 INLINE vec loss_of(vec total, vec weight, vec product) { return vec_sub(vec_mul(vec_log(total), weight), product); }
 
-/* t (z - max z), 0 where t is 0 */
-INLINE vec product_term(vec t, vec shifted)
-{
-    return vec_select(vec_eq(t, vec_zero()), vec_zero(), vec_mul(t, shifted));
-}
-
 /* ---- Rows of at most 16 elements: LANES rows side by side, a row in each lane of 16 columns. */
 
 /* columns[j] lane r = from[r,j], r < rows, j < n; 0 elsewhere */
@@ -120,7 +114,7 @@ INLINE void softmax_narrow(const target kind, const int trains, const softmax_ta
         load_columns(t, (const real *)task->targets + first * n, rows, n);
         weight = sum_columns(t);
         for (int j = 0; j < 16; j++)
-            terms[j] = j < n ? product_term(t[j], e[j]) : vec_zero();
+            terms[j] = j < n ? vec_weigh(t[j], e[j]) : vec_zero();
         product = sum_columns(terms);
     }
     for (int j = 0; j < n; j++)
@@ -163,7 +157,7 @@ INLINE void softmax_wide(const target kind, const softmax_task *task, const row 
         sum[w] = vec_add(sum[w], KEEP(e, vec_zero()));
         if (kind == DENSE_TARGET) {
             weight[w] = vec_add(weight[w], LOAD(t));
-            product[w] = vec_add(product[w], product_term(LOAD(t), shifted));
+            product[w] = vec_add(product[w], vec_weigh(LOAD(t), shifted));
         }
         STORE(p, e);
     });
