@@ -163,18 +163,23 @@ def check_finite(name: str, array: Array) -> None:
             _refuse(name, array, lambda a: ~(np.abs(a) <= limit), advice)
 
 
-def check_labels(name: str, array: Array, classes: int) -> None:
-    """Raise ``DataError`` naming the row of the first label that is no integer in [0, classes)."""
+def check_labels(name: str, array: Array, classes: int, ignored: int | None = None) -> None:
+    """Raise ``DataError`` naming the row of the first label that is no integer in [0, classes), nor ``ignored``."""
     low, high = np.min(array), np.max(array)
     whole = array.dtype.kind != "f" or not np.any(array != np.floor(array))
     if low >= 0 and high < classes and whole:
         return
     what = f"must hold integer labels in [0, {classes}), one for each of the last layer's {classes} outputs."
-    _refuse(name, array, lambda a: ~((a >= 0) & (a < classes) & (a == np.floor(a))), what)
+
+    def bad(a: Array) -> Array:
+        good: Array = (a >= 0) & (a < classes) & (a == np.floor(a))
+        return ~good if ignored is None else ~(good | (a == ignored))
+
+    _refuse(name, array, bad, what)
 
 
-def check_probabilities(name: str, array: Array) -> None:
-    """Raise ``DataError`` naming the first target outside [0, 1]."""
+def check_probabilities(name: str, array: Array, loss: str) -> None:
+    """Raise ``DataError`` naming the first target outside [0, 1], which is what ``loss`` takes."""
     if np.min(array) < 0 or np.max(array) > 1:
-        what = "must lie in [0, 1] for binary_crossentropy (labels 0 and 1, or probabilities)."
+        what = f"must lie in [0, 1] for {loss} (labels 0 and 1, or probabilities)."
         _refuse(name, array, lambda a: (a < 0) | (a > 1), what)

@@ -199,7 +199,7 @@ class BatchFeed:
     def _load(self, data: Data) -> tuple[Executable, list[Score], Array]:
         """The program for ``data``, for batches of at least as many rows, its metrics and its workspace."""
         assert data.y is not None
-        key = (data.y.shape[1:], data.sample_weight is not None)
+        key = (data.y.shape[1:], None if data.sample_weight is None else data.sample_weight.shape[1:])
         if key not in self._loaded or self._loaded[key][0].plan.batch < len(data):
             executable, resolved = self._trainer.executable(self._machine, self._mode, data, len(data))
             if executable.plan.totals != self._plan.totals:

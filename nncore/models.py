@@ -306,10 +306,10 @@ class Sequential(Layer):
         for metric in chosen + weighted:
             check_metric(metric)
         loss_object = losses.get(loss)
-        if loss_object.reduction not in ("sum_over_batch_size", "mean"):
+        if loss_object.reduction in ("none", None):
             raise ValueError(
-                "compile: the loss's reduction must be 'sum_over_batch_size'. "
-                f"Received: reduction={loss_object.reduction!r}."
+                f"compile: {loss_object.name} must reduce a batch to one number: give it a reduction such as "
+                f"'sum_over_batch_size' or 'sum'. Received: reduction={loss_object.reduction!r}."
             )
         self._check_softmax(loss_object)
         self._trainer = Trainer(loss_object, chosen, optimizers.get(optimizer), bool(check_finite), weighted)

@@ -34,7 +34,7 @@ from nncore.data import (
 )
 from nncore.errors import DataError
 from nncore.layers.base import Layer, elements
-from nncore.losses import BinaryCrossentropy, Loss
+from nncore.losses import Loss
 from nncore.metrics import Score
 from nncore.optimizers import Optimizer
 from nncore.program import Program, Shape
@@ -181,10 +181,7 @@ class Trainer:
         if sample_weight is not None:
             weight = as_array(f"{prefix}sample_weight", sample_weight)
             check_lengths(**{f"{prefix}x": xs, f"{prefix}sample_weight": weight})
-            if weight.shape not in ((len(xs),), (len(xs), 1)):
-                raise DataError(
-                    f"{prefix}sample_weight must have shape ({len(xs)},), one weight a row. Received: {weight.shape}."
-                )
+            weight = self._fit_weights(f"{prefix}sample_weight", weight, machine)
             check_finite(f"{prefix}sample_weight", weight)
         if class_weight is not None:
             weight = self._class_weights(ys, class_weight, machine)
@@ -195,7 +192,7 @@ class Trainer:
         """``y`` in the shape that the loss compares with the predictions."""
         last, p = machine.layers[-1].name, machine.output_shape
         labels = self.loss.target == "labels"
-        wanted = p[1:-1] if labels else p[1:]
+        wanted = self.loss.target_shape(p)[1:]
         if y.shape[1:] == wanted:
             return y
         if y.shape[1:] == (*wanted, 1) or (*y.shape[1:], 1) == wanted:
@@ -211,12 +208,25 @@ class Trainer:
             f"Received: {y.shape}.{hint}"
         )
 
+    def _fit_weights(self, name: str, weight: Array, machine: Machine) -> Array:
+        """``weight`` as one weight a sample, or a value of its loss: leading axes of the values of the loss."""
+        rows = (len(weight), *self.loss.rows_shape(machine.output_shape)[1:])
+        if weight.ndim > 1 and weight.shape[-1] == 1 and weight.shape != rows:
+            weight = weight[..., 0]
+        if weight.shape == rows[: weight.ndim]:
+            return weight
+        if len(rows) == 1:
+            wanted = f"({len(weight)},), one weight a row"
+        else:
+            wanted = f"({len(weight)},), one weight a row, or {rows}, one a value of the loss"
+        raise DataError(f"{name} must have shape {wanted}. Received: {weight.shape}.")
+
     def _check_range(self, name: str, y: Array, machine: Machine) -> None:
-        classes = machine.output_shape[-1]
+        classes = machine.output_shape[self.loss.axis]
         if self.loss.target == "labels" and classes is not None:
-            check_labels(name, y, classes)
-        elif isinstance(self.loss, BinaryCrossentropy):
-            check_probabilities(name, y)
+            check_labels(name, y, classes, getattr(self.loss, "ignore_class", None))
+        elif self.loss.probabilities:
+            check_probabilities(name, y, self.loss.name)
 
     def _class_weights(self, y: Array, class_weight: Any, machine: Machine) -> Array:
         """The weight of each row's class; classes that are not named weigh 1."""
@@ -270,29 +280,31 @@ class Trainer:
     def program(self, machine: Machine, mode: str, y_shape: Shape | None = None, weighted: bool = False) -> Program:
         """The ``"train"`` or ``"evaluate"`` program for targets of a shape, by default the one the loss asks for."""
         if y_shape is None:
-            y_shape = machine.output_shape[:-1] if self.loss.target == "labels" else machine.output_shape
-        return machine.program(*self._lowering(machine, mode, y_shape, weighted)[:2])
+            y_shape = self.loss.target_shape(machine.output_shape)
+        return machine.program(*self._lowering(machine, mode, y_shape, (None,) if weighted else None)[:2])
 
     def _lowering(
-        self, machine: Machine, mode: str, y_shape: Shape, weighted: bool
+        self, machine: Machine, mode: str, y_shape: Shape, weights: Shape | None
     ) -> tuple[Any, Callable[[], Program], list[Score]]:
         """The key under which a program is kept, what lowers it, and its metrics."""
         resolved = self.resolve_metrics(y_shape, machine)
 
         def lower() -> Program:
             plain, counted = ([s.metric for s in resolved if s.weighted is wanted] for wanted in (False, True))
-            scored = (machine.layers, machine.x_shape, self.loss, plain, weighted)
+            scored = (machine.layers, machine.x_shape, self.loss, plain, weights is not None)
+            shape = weights or (None,)
             if mode == "train":
-                return lower_train(*scored, self.optimizer, counted)
-            return lower_evaluate(*scored, counted)
+                return lower_train(*scored, self.optimizer, counted, weights=shape)
+            return lower_evaluate(*scored, counted, weights=shape)
 
-        return (mode, y_shape, weighted, self), lower, resolved
+        return (mode, y_shape, weights, self), lower, resolved
 
     def executable(self, machine: Machine, mode: str, data: Data, batch: int) -> tuple[Executable, list[Score]]:
         """The program for ``data``, loaded for batches of ``batch`` rows, and its metrics."""
         assert data.y is not None
         y_shape: Shape = (None, *data.y.shape[1:])
-        key, lower, resolved = self._lowering(machine, mode, y_shape, data.sample_weight is not None)
+        weights = None if data.sample_weight is None else (None, *data.sample_weight.shape[1:])
+        key, lower, resolved = self._lowering(machine, mode, y_shape, weights)
         self.scores = resolved
         return machine.executable(key, lower, batch), resolved
 
@@ -303,8 +315,9 @@ class Trainer:
 
     def logs(self, machine: Machine, plan: Plan, memory: Memory, resolved: Sequence[Score], rows: int) -> Logs:
         """Loss and metrics over the first ``rows`` samples, in the order of ``compile``."""
+        losses = rows * elements(self.loss.rows_shape(machine.output_shape))
         values = rows * elements(machine.output_shape[:-1])
-        logs: Logs = {"loss": float(memory.totals[plan.totals[LOSS_TOTAL]][0]) / max(1, values)}
+        logs: Logs = {"loss": float(memory.totals[plan.totals[LOSS_TOTAL]][0]) / max(1, losses)}
         for name, metric, _ in resolved:
             own = f"total/{name}/"
             totals = {n.removeprefix(own): memory.totals[at] for n, at in plan.totals.items() if n.startswith(own)}
@@ -319,9 +332,15 @@ class Trainer:
     def input_gradient(self, machine: Machine, data: Data) -> Array:
         """The gradient in x of each sample's loss, times its weight."""
         assert data.y is not None
+        if self.loss.of_batch:
+            raise ValueError(
+                f"input_gradient needs a loss of each sample, but {self.loss.name} is one of a whole batch."
+            )
         weight = np.ones(len(data), np.float32) if data.sample_weight is None else data.sample_weight
+        shape = (None, *weight.shape[1:])
         return machine.gradient(
-            ("input_gradient", self), lambda: lower_input_gradient(machine.layers, machine.x_shape, self.loss),
+            ("input_gradient", self, shape),
+            lambda: lower_input_gradient(machine.layers, machine.x_shape, self.loss, shape),
             {"x_rows": data.x, "y_rows": data.y, "weight_rows": weight},
         )  # fmt: skip
 

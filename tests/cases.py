@@ -177,8 +177,35 @@ def binary(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Arra
     return rng.choice([0, 1, 0, 1, 0.25], shape).astype(np.float32)
 
 
+def signs(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Targets of a hinge: -1 or 1, and some 1/2."""
+    return rng.choice([-1, 1, -1, 1, 0.5], shape).astype(np.float32)
+
+
+def bits(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """0 or 1 alone."""
+    return rng.integers(0, 2, shape).astype(np.float32)
+
+
+def bits_but_one(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """0 or 1, and in the last place 1/4."""
+    values = bits(rng, shape, dims)
+    values[-1:] = 0.25
+    return values
+
+
+def amount(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Multiples of 1/64 of at least 1/64, and some 0."""
+    return (np.maximum(rng.integers(-8, 193, shape), 0) / 64).astype(np.float32)
+
+
 def label(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
     return rng.integers(0, dims["n"], shape).astype(np.int32)
+
+
+def few(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Labels of few classes, and some that are none."""
+    return rng.choice([0, 1, 2, 3, -1, 255, -(2**31), 2**31 - 2], shape).astype(np.int32)
 
 
 def weight(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
@@ -287,6 +314,8 @@ class Case:
     """``scale(*inputs)``: the size of what was added up, where more than the result's; it broadcasts to the outputs."""
     aliases: tuple[tuple[int, int], ...] = ()
     """(output, input) that may be the same array, one pair at a time."""
+    rows_meet: bool = False
+    """Whether a row's values depend on the rows beside it."""
     state: tuple[tuple[int, int], ...] = ()
     """(output, input) that are the same array always; input -1: none, but the output is read as well."""
 
@@ -304,6 +333,20 @@ def _first_special(*inputs: Maker) -> tuple[tuple[Maker, ...], ...]:
 
 CLIP_ATTRIBUTES = ({"low": -1.0, "high": 0.5}, {"low": -np.inf, "high": 1.0}, {"low": 0.25, "high": np.inf})
 BETAS = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+FOCUS = (
+    {"gamma": 2.0, "one": 1.0, "zero": 1.0}, {"gamma": 0.0, "one": 0.25, "zero": 0.75},
+    {"gamma": 1.5, "one": 0.5, "zero": 0.5},
+)  # fmt: skip
+SETS = (
+    {"scale": 2.0, "truth": 1.0, "guess": 1.0, "both": 0.0}, {"scale": 1.0, "truth": 0.3, "guess": 0.7, "both": 0.0},
+    {"scale": 1.0, "truth": 0.25, "guess": 0.5, "both": 0.25},
+)  # fmt: skip
+SET = "sums by their weights, and the quotient, all rounded"
+
+
+def _union(p: Array, t: Array, axis: int | None) -> Any:
+    """About the least divisor of the cases of SETS"""
+    return 0.25 * (np.sum(np.abs(p), axis=axis) + np.sum(t, axis=axis)) + EPSILON
 
 
 def activation_cases() -> Iterator[Case]:
@@ -434,6 +477,105 @@ CASES = {
         ),
         Case("sparse_cross_entropy", ROWS, _first_special(probability, label), ulps=3, why=LOG),
         Case("sparse_cross_entropy_grad", ROWS, _first_special(probability, label, real), aliases=((0, 0),)),
+        # The percentages and the parts of huber are of values on the grid; the quotients by small targets are large.
+        Case(
+            "mean_absolute_percentage_error", ROWS, _first_special(grid, grid), ulps=4,
+            why="a quotient and a product rounded, and sums of n of them in different orders",
+        ),
+        Case(
+            "mean_absolute_percentage_error_grad", ROWS, _first_special(grid, grid, real), aliases=((0, 0),), ulps=1,
+            why="dloss 100 / n is rounded twice, in either order",
+        ),
+        Case(
+            "mean_squared_logarithmic_error", ROWS, _first_special(real, amount), ulps=16,
+            why=LOG + "; their difference is squared", scale=lambda p, t: 1,
+        ),
+        Case(
+            "mean_squared_logarithmic_error_grad", ROWS, _first_special(real, amount, real), ulps=8,
+            aliases=((0, 0),), why=LOG, scale=lambda p, t, dloss: np.abs(dloss)[:, None],
+        ),
+        Case("huber", ROWS, _first_special(grid, grid), ({"delta": 1.0}, {"delta": 0.25})),
+        Case("huber_grad", ROWS, _first_special(grid, grid, real), ({"delta": 1.0}, {"delta": 0.3}), aliases=((0, 0),)),
+        Case(
+            "log_cosh", ROWS, _first_special(grid, grid), ulps=4, why="exp and log1p of either side, less log 2",
+            scale=lambda p, t: 1,
+        ),
+        Case("log_cosh_grad", ROWS, _first_special(grid, grid, real), ulps=6, why="as tanh", aliases=((0, 0),)),
+        Case(
+            "poisson", ROWS, _first_special(amount, amount), ulps=8, why=LOG + "; 3 log(1e-7) is -48",
+            scale=lambda p, t: 48,
+        ),
+        Case("poisson_grad", ROWS, _first_special(amount, amount, real), aliases=((0, 0),)),
+        # The squares of values on the grid are exact, their root, the quotients and products are rounded.
+        Case(
+            "cosine_similarity", ROWS, _first_special(grid, grid), ulps=8, why="sums of n rounded products",
+            scale=lambda p, t: 1,
+        ),
+        Case(
+            "cosine_similarity_grad", ROWS, _first_special(grid, grid, real), ulps=8, aliases=((0, 0),),
+            why="a sum of n rounded products, times 1 / |p|",
+            scale=lambda p, t, dloss: (np.abs(dloss) * 1 / np.maximum(np.sqrt(np.sum(p * p, axis=1)), 1e-7))[:, None],
+        ),
+        Case(
+            "binary_focal_cross_entropy", ROWS, (*_first_special(probability, binary), (limit, binary)), FOCUS, ulps=12,
+            why=LOG + "; powers, 1.5 ulp and 1",
+        ),
+        Case(
+            "binary_focal_cross_entropy_grad", ROWS,
+            (*_first_special(probability, binary, real), (limit, binary, real)), FOCUS, ulps=12, aliases=((0, 0),),
+            why="as binary_focal_cross_entropy, of two parts that cancel",
+            scale=lambda p, t, dloss: 100 * np.abs(dloss)[:, None],
+        ),
+        Case(
+            "focal_cross_entropy", ROWS, _first_special(probability, distribution),
+            ({"gamma": 2.0, "alpha": 0.25}, {"gamma": 0.0, "alpha": 1.0}, {"gamma": 1.5, "alpha": 2.0}), ulps=12,
+            why=LOG + "; powers, 1.5 ulp and 1",
+        ),
+        Case(
+            "focal_cross_entropy_grad", ROWS, _first_special(probability, distribution, real),
+            ({"gamma": 2.0, "alpha": 0.25}, {"gamma": 0.0, "alpha": 1.0}, {"gamma": 1.5, "alpha": 2.0}), ulps=12,
+            aliases=((0, 0),), why="a sum of n rounded products", scale=lambda p, t, dloss: np.abs(dloss)[:, None] * 64,
+        ),
+        Case(
+            "generalized_cross_entropy", ROWS, _first_special(probability, label), ({"q": 0.5}, {"q": 0.9}), ulps=4,
+            why="powers of either side, 1.5 ulp and 1, less 1 and by q", scale=lambda p, label: 2,
+        ),
+        Case(
+            "generalized_cross_entropy_grad", ROWS, _first_special(probability, label, real), ({"q": 0.5}, {"q": 0.9}),
+            ulps=4, why="powers of either side, 1.5 ulp and 1", aliases=((0, 0),),
+        ),
+        Case(
+            "kl_divergence", ROWS, _first_special(probability, probability), ulps=8,
+            why=LOG + "; terms of both signs", scale=lambda p, t: 16 * np.maximum(np.sum(t, axis=1), 1),
+        ),
+        Case("kl_divergence_grad", ROWS, _first_special(probability, probability, real), aliases=((0, 0),)),
+        Case("hinge", ROWS, _first_special(grid, signs)),
+        Case("hinge_grad", ROWS, _first_special(grid, signs, real), aliases=((0, 0),)),
+        Case("squared_hinge", ROWS, _first_special(grid, signs)),
+        Case("squared_hinge_grad", ROWS, _first_special(grid, signs, real), aliases=((0, 0),)),
+        Case("categorical_hinge", ROWS, _first_special(activated, distribution)),
+        Case("categorical_hinge_grad", ROWS, _first_special(activated, distribution, real), aliases=((0, 0),)),
+        # Sums of values on a coarse grid are exact; the weights by which they are multiplied are rounded.
+        Case("overlap", ROWS, _first_special(probability, binary), SETS, ulps=4, why=SET, scale=lambda p, t: 2),
+        Case(
+            "overlap_grad", ROWS, _first_special(probability, binary, real), SETS, ulps=8, aliases=((0, 0),), why=SET,
+            scale=lambda p, t, dloss: (np.abs(dloss) / _union(p, t, 1))[:, None],
+        ),
+        Case(
+            "batch_overlap", ROWS, _first_special(probability, binary), SETS, ulps=4, why=SET, scale=lambda p, t: 2,
+            rows_meet=True,
+        ),
+        Case(
+            "batch_overlap_grad", ROWS, _first_special(probability, binary, real), SETS, ulps=8, why=SET,
+            scale=lambda p, t, dloss: np.full((1, 1), np.abs(dloss).sum() / _union(p, t, None)), rows_meet=True,
+        ),
+        Case("hinge_targets", ELEMENTS, (*_each([bits]), (bits_but_one,), (signs,))),
+        Case("known_labels", ELEMENTS, ((few,),), ({"ignored": 0.0}, {"ignored": 3.0}, {"ignored": -(2.0**31)})),
+        Case(
+            "weigh_rows", ELEMENTS,
+            ((weight, bits, real), (weight, absent, real), (absent, bits, real), (absent, absent, real)),
+            ({"reduction": 0.0}, {"reduction": 1.0}, {"reduction": 2.0}),
+        ),
         Case(
             "penalty", [*ELEMENTS, {"m": 5000}], _each([grid]),
             ({"l1": 0.125, "l2": 0.0}, {"l1": 0.0, "l2": 0.25}, {"l1": 0.01, "l2": 0.003}, {"l1": 0.0, "l2": 0.0}),

@@ -276,7 +276,9 @@ class Problem:
         """The training program, before fusion."""
         x_shape = (None, *self.x.shape[1:])
         weighted = self.weight is not None
-        return lower_train(self.layers, x_shape, self.loss, self.metrics, weighted, self.optimizer)
+        weights = (None, *self.weight.shape[1:]) if self.weight is not None else (None,)
+        scored = (self.layers, x_shape, self.loss, self.metrics, weighted)
+        return lower_train(*scored, self.optimizer, weights=weights)
 
     def start(self, program: Program, at: Plan, real: Any = np.float32) -> Run:
         """Memory for a run from the initial weights."""
@@ -321,7 +323,9 @@ def random_hidden(rng: np.random.Generator) -> list[Layer]:
             {"activity_regularizer": L2(0.01), "bias_regularizer": "l2"},
             {"kernel_regularizer": "l1", "bias_constraint": "non_neg"},
         )  # fmt: skip
-        layers.append(Dense(units, activation, use_bias=bool(rng.random() < 0.8), bias_initializer=bias, **held))
+        norm = random_norm(rng) if rng.random() < 0.3 else None
+        biased = bool(rng.random() < 0.8) and not isinstance(norm, BatchNormalization)  # which takes biases out again
+        layers.append(Dense(units, activation, use_bias=biased, bias_initializer=bias, **held))
         if own.random() < 0.4:
             layers.append(random_activation(own))
         if rng.random() < 0.15:
@@ -341,8 +345,8 @@ def random_hidden(rng: np.random.Generator) -> list[Layer]:
                     ActivityRegularization(0.01, 0.02),
                 )
             )
-        if rng.random() < 0.3:
-            layers.append(random_norm(rng))
+        if norm is not None:
+            layers.append(norm)
     return layers
 
 
@@ -364,12 +368,13 @@ def random_norm(rng: np.random.Generator) -> Layer:
 def random_head(rng: np.random.Generator) -> tuple[list[Layer], Loss, int, str]:
     """Last layers, a loss that suits them, the number of outputs, and the kind of targets."""
     units = int(pick(rng, 2, 3, 5, 10, 16, 19))
-    smoothing = float(pick(rng, 0.0, 0.1))
-    kind = pick(rng, "one_hot", "labels", "binary", "values")
+    kind = pick(rng, "one_hot", "labels", "binary", "values", "counts")
+    if kind == "counts":
+        chosen = pick(rng, losses.MeanAbsolutePercentageError, losses.MeanSquaredLogarithmicError, losses.Poisson)
+        return [Dense(units, "sigmoid")], chosen(random_reduction(rng)), units, kind
     if kind == "values":
         units = int(pick(rng, 1, units))
-        loss: Loss = pick(rng, losses.MeanSquaredError(), losses.MeanAbsoluteError())
-        return [Dense(units, pick(rng, None, "tanh"))], loss, units, kind
+        return [Dense(units, pick(rng, None, "tanh"))], random_regression(rng), units, kind
     if kind == "binary":
         units = int(pick(rng, 1, 1, units))
         head, logits = pick(
@@ -379,7 +384,7 @@ def random_head(rng: np.random.Generator) -> tuple[list[Layer], Loss, int, str]:
             ([Dense(units)], True),
             ([Dense(units, "sigmoid"), Rescaling(0.9, 0.05)], False),
         )
-        return head, losses.BinaryCrossentropy(logits, smoothing), units, kind
+        return head, random_binary(rng, logits), units, kind
     head, logits = pick(
         rng,
         ([Dense(units, "softmax")], False),
@@ -388,9 +393,47 @@ def random_head(rng: np.random.Generator) -> tuple[list[Layer], Loss, int, str]:
         ([Dense(units, "softmax"), Rescaling(0.5, 0.01)], False),
         ([Dense(units, "sigmoid")], False),
     )
-    if kind == "one_hot":
-        return head, losses.CategoricalCrossentropy(logits, smoothing), units, kind
-    return head, losses.SparseCategoricalCrossentropy(logits), units, kind
+    return head, (random_one_hot if kind == "one_hot" else random_sparse)(rng, logits), units, kind
+
+
+def random_reduction(rng: np.random.Generator) -> str:
+    """Mostly the one that models are trained with if nothing is said."""
+    return str(pick(rng, *["sum_over_batch_size"] * 5, "sum", "mean_with_sample_weight", "mean"))
+
+
+def random_regression(rng: np.random.Generator) -> Loss:
+    """A loss of values."""
+    by = random_reduction(rng)
+    return pick(  # type: ignore[no-any-return]
+        rng, *[losses.MeanSquaredError(by), losses.MeanAbsoluteError(by)] * 2, losses.Huber(0.7, by),
+        losses.LogCosh(by), losses.CosineSimilarity(-1, by), losses.Hinge(by), losses.SquaredHinge(by),
+    )  # fmt: skip
+
+
+def random_binary(rng: np.random.Generator, logits: bool) -> Loss:
+    """A loss of one class or several that do not exclude one another."""
+    smoothing, by = float(pick(rng, 0.0, 0.1)), random_reduction(rng)
+    focal = losses.BinaryFocalCrossentropy(bool(rng.random() < 0.5), 0.3, 1.5, logits, smoothing, -1, by)
+    others = [losses.Hinge(by), losses.SquaredHinge(by)]
+    if not logits:
+        others += [losses.Dice(by), losses.Dice(by, axis=-1), losses.Tversky(0.3, 0.7, by)]
+    return pick(rng, *[losses.BinaryCrossentropy(logits, smoothing, -1, by)] * 4, focal, focal, *others)  # type: ignore[no-any-return]
+
+
+def random_one_hot(rng: np.random.Generator, logits: bool) -> Loss:
+    """A loss of a class a row, given as a distribution."""
+    smoothing, by = float(pick(rng, 0.0, 0.1)), random_reduction(rng)
+    focal = losses.CategoricalFocalCrossentropy(0.5, 2.0, logits, smoothing, -1, by)
+    others = [] if logits else [losses.CategoricalHinge(by), losses.KLDivergence(by)]
+    return pick(rng, *[losses.CategoricalCrossentropy(logits, smoothing, -1, by)] * 4, focal, *others)  # type: ignore[no-any-return]
+
+
+def random_sparse(rng: np.random.Generator, logits: bool) -> Loss:
+    """A loss of a class a row, given as a label."""
+    by = random_reduction(rng)
+    others = [] if logits else [losses.CategoricalGeneralizedCrossEntropy(0.6, by)]
+    plain, ignoring = (losses.SparseCategoricalCrossentropy(logits, ignored, by) for ignored in (None, 1))
+    return pick(rng, *[plain] * 4, ignoring, *others)  # type: ignore[no-any-return]
 
 
 def random_optimizer(rng: np.random.Generator) -> Optimizer:
@@ -440,6 +483,7 @@ METRICS_OF = {
     "labels": [metrics.SparseCategoricalAccuracy, metrics.SparseCategoricalCrossentropy],
     "binary": [metrics.BinaryAccuracy, metrics.BinaryCrossentropy],
     "values": [metrics.MeanAbsoluteError, metrics.RootMeanSquaredError],
+    "counts": [metrics.MeanAbsoluteError, metrics.RootMeanSquaredError],
 }
 
 
@@ -466,6 +510,7 @@ def random_problem(number: int) -> Problem:
         "labels": lambda: rng.integers(0, units, leading),
         "binary": lambda: rng.integers(0, 2, (*leading, units)).astype(np.uint8),
         "values": lambda: rng.normal(size=(*leading, units)),
+        "counts": lambda: rng.integers(1, 6, (*leading, units)),
     }[kind]()
     most = 1 if getattr(loss, "from_logits", False) else 2  # the second takes probabilities
     chosen = [metric() for metric in METRICS_OF[kind][: rng.integers(0, most + 1)]]

@@ -530,9 +530,9 @@ ARGUMENTS: dict[str, tuple[Use, type[Exception], tuple[str, ...]]] = {
     ),
     "compile: no loss": (lambda m: m.compile("sgd"), ValueError, ("compile needs a loss", "loss='mse'", "Known names")),
     "compile: reduction": (
-        lambda m: m.compile("sgd", MeanSquaredError(reduction="sum")),
+        lambda m: m.compile("sgd", MeanSquaredError(reduction="none")),
         ValueError,
-        ("sum_over_batch_size", "reduction='sum'"),
+        ("must reduce a batch to one number", "'sum_over_batch_size'", "reduction='none'"),
     ),
     "compile: loss_weights": (
         lambda m: m.compile("sgd", "mse", loss_weights=[1.0]),
@@ -736,10 +736,10 @@ MAKERS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: CategoricalCrossentropy(label_smoothing=1.5),
         ("label_smoothing must be", "[0, 1]", "1.5"),
     ),
-    "loss axis": (lambda: BinaryCrossentropy(axis=0), ("axis must be -1", "axis=0")),
+    "loss axis": (lambda: BinaryCrossentropy(axis=0.5), ("axis must be an integer", "axis=0.5")),
     "loss ignore_class": (
-        lambda: SparseCategoricalCrossentropy(ignore_class=1),
-        ("ignore_class must be None", "sample_weight 0"),
+        lambda: SparseCategoricalCrossentropy(ignore_class=0.5),
+        ("ignore_class must be None or an integer", "ignore_class=0.5"),
     ),
     "loss on arrays": (
         lambda: MeanSquaredError()(np.zeros((4, 3)), np.zeros((4, 2))),

@@ -53,8 +53,13 @@ GOLDEN: dict[str, Any] = json.loads((FOLDER / "keras-3.15.1.json").read_text())
 
 ACTIVATIONS = tuple(GOLDEN["activations"])
 LOSSES = {
-    "MeanSquaredError": [0], "MeanAbsoluteError": [0], "BinaryCrossentropy": [0, 1, 2, 3],
-    "CategoricalCrossentropy": [0, 1, 2, 3, 4, 5], "SparseCategoricalCrossentropy": [0, 1, 2],
+    "MeanSquaredError": [0], "MeanAbsoluteError": [0], "MeanAbsolutePercentageError": [0, 1],
+    "MeanSquaredLogarithmicError": [0], "CosineSimilarity": [0, 1], "Huber": [0, 1], "LogCosh": [0, 1],
+    "Hinge": [0, 1], "SquaredHinge": [0], "CategoricalHinge": [0], "KLDivergence": [0, 1], "Poisson": [0],
+    "BinaryCrossentropy": [0, 1, 2, 3], "BinaryFocalCrossentropy": [0, 1, 2],
+    "CategoricalCrossentropy": [0, 1, 2, 3, 4, 5], "CategoricalFocalCrossentropy": [0, 1],
+    "SparseCategoricalCrossentropy": [0, 1, 2, 3], "Dice": [0, 1], "Tversky": [0],
+    "CategoricalGeneralizedCrossEntropy": [0],
 }  # fmt: skip
 METRICS = (
     "Mean", "Accuracy", "BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy", "TopKCategoricalAccuracy",
@@ -280,17 +285,24 @@ def test_loss(name: str, i: int) -> None:
 
 @pytest.mark.parametrize("name, i", LOSS_CASES)
 def test_loss_in_a_program(name: str, i: int, backend: str) -> None:
-    """The loss of a model whose predictions are its inputs, over the batch and row by row."""
+    """The loss of a model whose predictions are its inputs, over the batch by every reduction and row by row."""
     case = GOLDEN["losses"][name][i]
     t, p = array(case["y_true"]), array(case["y_pred"])
-    model = Sequential([Input(p.shape[1:]), Activation("linear")])
-    model.compile("sgd", getattr(losses, name)(**case["kw"]))
-    rows = [model.test_on_batch(p[r : r + 1], t[r : r + 1]) for r in range(len(p))]
-    results = {"default": model.evaluate(p, t, verbose=0), "none": rows, "sum": sum(rows)}
+
+    def model(reduction: str) -> Sequential:
+        made = Sequential([Input(p.shape[1:]), Activation("linear")])
+        made.compile("sgd", getattr(losses, name)(reduction=reduction, **case["kw"]))
+        return made
+
+    mean = model("sum_over_batch_size")
+    rows = [mean.test_on_batch(p[r : r + 1], t[r : r + 1]) for r in range(len(p))]
+    results = {"default": mean.evaluate(p, t, verbose=0), "sum": model("sum").evaluate(p, t, verbose=0)}
+    results["none"] = rows if np.ndim(case["none"]) else results["default"]
     if "sample_weight" in case:
         w = array(case["sample_weight"])
-        results["weighted"] = model.evaluate(p, t, sample_weight=w, batch_size=3, verbose=0)
-        results["weighted_mean_with_sample_weight"] = results["weighted"] * len(w) / w.sum()
+        results["weighted"] = mean.evaluate(p, t, sample_weight=w, verbose=0)
+        weighted = model("mean_with_sample_weight").evaluate(p, t, sample_weight=w, verbose=0)
+        results["weighted_mean_with_sample_weight"] = weighted
     agree(case, results, 1e-6)
 
 

@@ -46,6 +46,7 @@ from nncore.layers import (
     SpatialDropout3D,
     UnitNormalization,
 )
+from nncore.layers.base import elements
 from nncore.losses import Loss
 from nncore.optimizers import SGD
 from nncore.regularizers import L1, L1L2, L2, OrthogonalRegularizer
@@ -185,6 +186,46 @@ HEADS: dict[str, tuple[Stack, Loss, str]] = {
 }  # fmt: skip
 
 
+MORE_HEADS: dict[str, tuple[Stack, Loss, str]] = {
+    "mape": (lambda: [Dense(3)], losses.MeanAbsolutePercentageError(), "values"),
+    "msle": (lambda: [Dense(3, "sigmoid")], losses.MeanSquaredLogarithmicError(), "positive"),
+    "cosine": (lambda: [Dense(3)], losses.CosineSimilarity(), "values"),
+    "huber": (lambda: [Dense(3)], losses.Huber(0.8), "values"),
+    "log cosh": (lambda: [Dense(3)], losses.LogCosh(), "values"),
+    "hinge of 0 and 1": (lambda: [Dense(3)], losses.Hinge(), "binary"),
+    "hinge of values": (lambda: [Dense(3)], losses.Hinge(), "values"),
+    "squared hinge": (lambda: [Dense(3)], losses.SquaredHinge(), "binary"),
+    "categorical hinge": (lambda: [Dense(3)], losses.CategoricalHinge(), "one_hot"),
+    "kld": (lambda: [Dense(3, "softmax")], losses.KLDivergence(), "positive"),
+    "poisson": (lambda: [Dense(3, "sigmoid")], losses.Poisson(), "positive"),
+    "bfc": (lambda: [Dense(3, "sigmoid")], losses.BinaryFocalCrossentropy(), "binary"),
+    "bfc balanced": (
+        lambda: [Dense(3)], losses.BinaryFocalCrossentropy(True, 0.3, 1.5, True, label_smoothing=0.1), "binary",
+    ),
+    "cfc": (lambda: [Dense(3, "softmax")], losses.CategoricalFocalCrossentropy(0.5, 3.0), "one_hot"),
+    "cfc logits": (
+        lambda: [Dense(3)], losses.CategoricalFocalCrossentropy(from_logits=True, label_smoothing=0.1), "one_hot",
+    ),
+    "gce": (lambda: [Dense(3, "softmax")], losses.CategoricalGeneralizedCrossEntropy(0.3), "labels"),
+    "scce that ignores": (lambda: [Dense(3, "softmax")], losses.SparseCategoricalCrossentropy(False, 1), "labels"),
+    "scce logits that ignores": (lambda: [Dense(3)], losses.SparseCategoricalCrossentropy(True, 0, "sum"), "labels"),
+    "dice of the batch": (lambda: [Dense(3, "sigmoid")], losses.Dice(), "binary"),
+    "dice of rows": (lambda: [Dense(3, "sigmoid")], losses.Dice(axis=-1), "binary"),
+    "tversky": (lambda: [Dense(3, "sigmoid")], losses.Tversky(0.3, 0.9), "binary"),
+    "mse summed": (lambda: [Dense(3)], losses.MeanSquaredError("sum"), "values"),
+    "scce by weights": (
+        lambda: [Dense(3, "softmax")], losses.SparseCategoricalCrossentropy(False, 2, "mean_with_sample_weight"),
+        "labels",
+    ),
+    "bce by weights": (
+        lambda: [Dense(2, "sigmoid")], losses.BinaryCrossentropy(reduction="mean_with_sample_weight"), "binary",
+    ),
+}  # fmt: skip
+"""Heads whose losses are on the other side of the predictions from all hidden layers: each is tried with one."""
+
+ALL_HEADS = HEADS | MORE_HEADS
+
+
 def make(hidden: Stack, head: Stack, loss: Loss, kind: str, sample: tuple[int, ...], weighted: bool) -> Problem:
     """A batch of 5 samples for layers that end in ``head``."""
     random.set_seed(3)
@@ -213,8 +254,7 @@ def check(problem: Problem) -> None:
     program = problem.program()
     at = tight_plan(program, problem.flat, problem.batch)
     start = problem.start(program, at, np.float64)
-    rows = program.buffers["loss/loss" if "loss/loss" in program.buffers else "loss"]
-    count = rows.size(len(problem.x))
+    count = len(problem.x) * elements(problem.loss.rows_shape(problem.output_shape))
 
     def run(index: int | None = None, change: float = 0.0) -> Run:
         once = problem.start(program, at, np.float64)
@@ -247,9 +287,10 @@ def test_activation(name: str) -> None:
     check(make(lambda: [Dense(9), Activation(name)], *HEADS["mse"], sample=(3,), weighted=False))
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_sample_weights(head: str) -> None:
-    check(make(HIDDEN["Dense tanh"], *HEADS[head], sample=(3,), weighted=True))
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("head", ALL_HEADS)
+def test_sample_weights(head: str, weighted: bool) -> None:
+    check(make(HIDDEN["Dense tanh"], *ALL_HEADS[head], sample=(3,), weighted=weighted))
 
 
 NORMS: dict[str, Stack] = {
@@ -281,10 +322,38 @@ def test_batch_norm_as_the_last_layer(head: str) -> None:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", ALL_HEADS)
 def test_samples_of_several_rows(head: str, weighted: bool) -> None:
     """One target for each of the 2 rows of a sample; a sample's weight counts for both."""
-    check(make(HIDDEN["Dense tanh"], *HEADS[head], sample=(2, 3), weighted=weighted))
+    check(make(HIDDEN["Dense tanh"], *ALL_HEADS[head], sample=(2, 3), weighted=weighted))
+
+
+AXES: dict[str, tuple[str | None, Loss, tuple[int, ...]]] = {
+    "cosine": (None, losses.CosineSimilarity(axis=1), (2, 4, 3)),
+    "cce": ("sigmoid", losses.CategoricalCrossentropy(axis=1, label_smoothing=0.1), (2, 4, 3)),
+    "cce logits": (None, losses.CategoricalCrossentropy(True, axis=-2), (2, 4, 3)),
+    "scce": ("sigmoid", losses.SparseCategoricalCrossentropy(axis=2), (2, 3)),
+    "scce that ignores": ("sigmoid", losses.SparseCategoricalCrossentropy(ignore_class=1, axis=1), (4, 3)),
+    "bce": ("sigmoid", losses.BinaryCrossentropy(axis=2), (2, 4, 3)),
+    "bce of the last": ("sigmoid", losses.BinaryCrossentropy(axis=3), (2, 4, 3)),
+    "cfc": ("sigmoid", losses.CategoricalFocalCrossentropy(axis=1), (2, 4, 3)),
+    "dice": ("sigmoid", losses.Dice(axis=(1, 2)), (2, 4, 3)),
+    "dice of ends": ("sigmoid", losses.Dice(axis=[3, 1]), (2, 4, 3)),
+    "tversky": ("sigmoid", losses.Tversky(0.2, 0.7, axis=(-1, -2, -3)), (2, 4, 3)),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("case", AXES)
+def test_axes(case: str, weighted: bool) -> None:
+    """Losses whose rows are not along the last axis; weights are one a value of the loss."""
+    activation, loss, target = AXES[case]
+    random.set_seed(3)
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, 2, (4, *target)) if loss.target == "labels" else rng.uniform(0, 1, (4, *target))
+    layers: list[Layer] = [Reshape((6,)), Dense(24, activation), Reshape((2, 4, 3))]
+    weight = rng.uniform(0.2, 2, (4, *loss.rows_shape((None, 2, 4, 3))[1:])) if weighted else None
+    check(Problem(layers, rng.normal(size=(4, 2, 3)), y, loss, [], SGD(0.0), weight, 4))
 
 
 def test_every_layer_has_its_row() -> None:
@@ -297,7 +366,7 @@ def test_every_layer_has_its_row() -> None:
 
 
 def test_every_loss_has_its_row() -> None:
-    assert set(losses.CLASSES.values()) == {type(loss) for _, loss, _ in HEADS.values()}
+    assert set(losses.CLASSES.values()) == {type(loss) for _, loss, _ in ALL_HEADS.values()}
 
 
 def test_saturated_logits_keep_their_gradient() -> None:

@@ -115,6 +115,53 @@ def test_error(name: str, isa: str) -> None:
     check(name, isa, 2_000_000)
 
 
+def power(x: Array, exponent: float, isa: str) -> Array:
+    """By the gradient of the generalized cross-entropy at the only label, for dloss = -1."""
+    p, label, dloss = x[:, None], np.zeros(x.size, np.int32), np.full_like(x, -1)
+    dp = np.full_like(p, np.nan)
+    _native.call(
+        "generalized_cross_entropy_grad", [dp], [p, label, dloss], ["real", "real", "int32", "real"], [x.size] * 4,
+        list(p.shape), [exponent + 1], isa=isa, scratch=SCRATCH,
+    )  # fmt: skip
+    return dp[:, 0]
+
+
+EXPONENTS = (-1.0, -0.5, 0.125, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_power(isa: str) -> None:
+    """Within 2 ulp over all positive floats, where the power is finite and not next to a denormal."""
+    x = floats(TINY, 3.4e38, 200_000)
+    for exponent in EXPONENTS:
+        got = power(x, exponent, isa).astype(np.float64)
+        with np.errstate(over="ignore", under="ignore"):
+            want = np.power(x.astype(np.float64), exponent)
+        ulp = 2.0 ** (np.floor(np.log2(np.clip(want, TINY, 3e38))) - 23)
+        inside = (want >= 1.001 * TINY) & (want < float(np.finfo(np.float32).max))
+        error = np.where(inside, np.abs(np.where(inside, got - want, 0)) / ulp, 0)
+        assert error.max() <= 2, f"{x[error.argmax()]!r} to the {exponent}: {error.max():.3f} ulp on {isa}"
+        np.testing.assert_array_equal(got[want > 3.5e38], np.inf)
+        np.testing.assert_array_equal(got[want < TINY * 0.999], 0)
+
+
+def test_powers_agree() -> None:
+    x = floats(TINY, 3.4e38, 100_003)
+    for exponent in EXPONENTS:
+        results = [power(x, exponent, isa).view(np.uint32) for isa in FUSED_ISAS]
+        assert all((result == results[0]).all() for result in results)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_limits_of_powers(isa: str) -> None:
+    nan, inf = np.nan, np.inf
+    x = np.array([0.0, -0.0, 1.0, inf, nan, -1.0, -inf, 1e-30], np.float32)
+    for exponent, want in [
+        (2.0, [0, 0, 1, inf, nan, nan, nan, 0]), (-0.5, [inf, inf, 1, 0, nan, nan, nan, 1e15]), (0.0, [1] * 8),
+    ]:  # fmt: skip
+        np.testing.assert_allclose(power(x, exponent, isa), np.array(want, np.float32), rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_instruction_sets_agree(name: str) -> None:
     kernel, _, ranges, _ = FUNCTIONS[name]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import exp, log, tanh
+from math import cosh, exp, log, tanh
 from typing import Any
 
 import numpy as np
 import pytest
 from activation_table import ACTIVATIONS
+from cases import SETS
 
 from nncore.ops import GRADIENTS, OPS, Call, Step, bind, get, letters_of
 from nncore.ops.losses import EPSILON
@@ -108,7 +109,13 @@ def inner(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng([seed, *shape]).uniform(0.05, 0.95, shape)
 
 
+def plus(*shape: int, seed: int = 0) -> Array:
+    """Values of at least 0.1."""
+    return np.abs(normal(*shape, seed=seed)) + 0.1
+
+
 LABELS = np.array([2, 0, 3, 3, 1], np.int32)
+SIGNS = np.array([[-1, 1, 1, -1], [1, 1, 0.5, -1], [-1, -1, -1, -1], [1, 1, 1, 1], [0.5, -1, 1, -1]])
 SOFT = np.array([[0, 0, 1, 0], [0.25, 0.5, 0, 0.25], [0, 0, 0, 2], [0, 0, 0, 0], [0.1, 0.2, 0.3, 0.4]])
 BINARY = np.array([[0, 1, 1, 0], [1, 1, 0, 0.25], [0, 0, 0, 0], [1, 1, 1, 1], [0.5, 0, 1, 0]], float)
 
@@ -186,6 +193,32 @@ DIFFERENTIABLE = {
     "sigmoid_binary_cross_entropy": [Differentiable([away(5, 4, kinks=[0]), BINARY], constant=(1,), silent=(0,))],
     "mean_squared_error": [Differentiable([normal(5, 4), normal(5, 4, seed=1)], constant=(1,))],
     "mean_absolute_error": [Differentiable([away(5, 4, kinks=[0, 1, 0.5, 0.25]), BINARY], constant=(1,))],
+    "mean_absolute_percentage_error": [Differentiable([away(5, 4, kinks=[0, 1, 0.5, 0.25]), BINARY], constant=(1,))],
+    "mean_squared_logarithmic_error": [Differentiable([away(5, 4, kinks=[0]), plus(5, 4)], constant=(1,))],
+    "huber": [
+        Differentiable([normal(5, 4), normal(5, 4, seed=1)], {"delta": delta}, constant=(1,)) for delta in (1.0, 0.3)
+    ],
+    "log_cosh": [Differentiable([normal(5, 4), normal(5, 4, seed=1)], constant=(1,))],
+    "poisson": [Differentiable([plus(5, 4), plus(5, 4, seed=1)], constant=(1,))],
+    "cosine_similarity": [
+        Differentiable([normal(5, 4), normal(5, 4, seed=1)], constant=(1,)),
+        Differentiable([normal(5, 4), SOFT], constant=(1,)),
+    ],
+    "binary_focal_cross_entropy": [
+        Differentiable([inner(5, 4), BINARY], {"gamma": g, "one": a, "zero": b}, constant=(1,))
+        for g, a, b in [(2.0, 1.0, 1.0), (0.0, 0.25, 0.75), (1.5, 0.4, 0.6)]
+    ],
+    "focal_cross_entropy": [
+        Differentiable([inner(5, 4), SOFT], {"gamma": g, "alpha": a}, constant=(1,))
+        for g, a in [(2.0, 0.25), (0.0, 1.0), (1.5, 0.5)]
+    ],
+    "generalized_cross_entropy": [Differentiable([inner(5, 4), LABELS], {"q": q}, constant=(1,)) for q in (0.5, 0.9)],
+    "kl_divergence": [Differentiable([inner(5, 4), SOFT], constant=(1,))],
+    "hinge": [Differentiable([away(5, 4, kinks=[-1, 1, 2]), SIGNS], constant=(1,))],
+    "squared_hinge": [Differentiable([normal(5, 4), SIGNS], constant=(1,))],
+    "categorical_hinge": [Differentiable([normal(5, 4), SOFT], constant=(1,))],
+    "overlap": [Differentiable([inner(5, 4), BINARY], attributes, constant=(1,)) for attributes in SETS],
+    "batch_overlap": [Differentiable([inner(5, 4), BINARY], attributes, constant=(1,)) for attributes in SETS],
     "binary_cross_entropy": [Differentiable([inner(5, 4), BINARY], constant=(1,))],
     "cross_entropy": [Differentiable([inner(5, 4), SOFT], constant=(1,))],
     "sparse_cross_entropy": [Differentiable([inner(5, 4), LABELS], constant=(1,))],
@@ -343,6 +376,64 @@ LOW, HIGH = -log(EPSILON), -log(1 - EPSILON)
             "sigmoid_binary_cross_entropy", [np.array([[0.0, 2.0], [1000.0, -1000.0]]), np.array([[1.0, 0.0]] * 2)], {},
             [[[0.5, 1 / (1 + exp(-2))], [1.0, 0.0]], [(log(2) + 2 + log(1 + exp(-2))) / 2, 0.0]],
         ),
+        (
+            "mean_absolute_percentage_error", [P, T], {},
+            [[100 * (0.2e7 + 0.7 + 0.5e7) / 3, 100 * (0.4 / 0.5 + 0.1 / 0.5 + 0.1e7) / 3]],
+        ),
+        (
+            "mean_squared_logarithmic_error", [np.array([[1.0, -5.0]]), np.array([[0.0, 3.0]])], {},
+            [[((log(2) - log(1 + 1e-7)) ** 2 + (log(1 + 1e-7) - log(4)) ** 2) / 2]],
+        ),
+        ("huber", [np.array([[0.5, -3.0]]), np.zeros((1, 2))], {"delta": 1.0}, [[(0.125 + 2.5) / 2]]),
+        ("huber", [np.array([[0.5, -3.0]]), np.zeros((1, 2))], {"delta": 0.25}, [[(0.125 + 0.75 - 1 / 16) / 2]]),
+        ("log_cosh", [np.array([[0.5, -800.0]]), np.zeros((1, 2))], {}, [[(log(cosh(0.5)) + 800 - log(2)) / 2]]),
+        ("poisson", [np.array([[2.0, 0.0]]), np.array([[3.0, 1.0]])], {}, [[(2 - 3 * log(2 + 1e-7) - log(1e-7)) / 2]]),
+        (
+            "cosine_similarity",
+            [np.array([[3.0, 4.0], [0.0, 0.0], [-2.0, 0.0]]), np.array([[0.0, 2.0], [0.0, 2.0], [1.0, 0.0]])],
+            {}, [[-0.8, 0.0, 1.0]],
+        ),
+        (
+            "binary_focal_cross_entropy", [np.array([[0.25, 0.75]]), np.array([[1.0, 1.0]])],
+            {"gamma": 2.0, "one": 1.0, "zero": 1.0}, [[-(0.5625 * log(0.25) + 0.0625 * log(0.75)) / 2]],
+        ),
+        (
+            "binary_focal_cross_entropy", [np.array([[0.25, 0.75]]), np.array([[0.0, 1.0]])],
+            {"gamma": 0.0, "one": 0.25, "zero": 0.75}, [[-(0.75 * log(0.75) + 0.25 * log(0.75)) / 2]],
+        ),
+        (
+            "focal_cross_entropy", [P, T], {"gamma": 2.0, "alpha": 0.25},
+            [[-0.25 * 0.49 * log(0.3), -0.125 * (0.875**2 * log(0.125) + 0.0625 * log(0.75))]],
+        ),
+        ("generalized_cross_entropy", [P, np.array([2, 1], np.int32)], {"q": 0.5},
+         [[2 * (1 - 0.5**0.5), 2 * (1 - 0.6**0.5)]]),
+        ("kl_divergence", [np.array([[0.5, 0.0]]), np.array([[1.0, 0.0]])], {}, [[log(2)]]),
+        ("hinge", [np.array([[0.5, -3.0, 2.0]]), np.array([[1.0, 1.0, 1.0]])], {}, [[4.5 / 3]]),
+        ("squared_hinge", [np.array([[0.5, -3.0, 2.0]]), np.array([[1.0, 1.0, 1.0]])], {}, [[16.25 / 3]]),
+        ("categorical_hinge", [np.array([[0.25, 0.5], [4.0, 0.5]]), np.array([[1.0, 0.0]] * 2)], {}, [[1.25, 0.0]]),
+        (
+            "categorical_hinge_grad", [np.array([[0.25, 0.5, 0.5]]), np.array([[1.0, 0.0, 0.0]]), np.ones(1)], {},
+            [[[-1.0, 0.5, 0.5]]],
+        ),
+        (
+            "overlap", [P, T], {"scale": 2.0, "truth": 1.0, "guess": 1.0, "both": 0.0},
+            [[1 - 0.6 / (2 + 1e-7), 1 - 0.7 / (1.8 + 1e-7)]],
+        ),
+        (
+            "batch_overlap", [P, T], {"scale": 1.0, "truth": 0.5, "guess": 0.25, "both": 0.25},
+            [[1 - 0.65 / (1 + 0.45 + 0.1625 + 1e-7)] * 2],
+        ),
+        ("hinge_targets", [np.array([0.0, 1.0, 0.0])], {}, [[-1.0, 1.0, -1.0]]),
+        ("hinge_targets", [np.array([0.0, 1.0, -1.0])], {}, [[0.0, 1.0, -1.0]]),
+        ("known_labels", [np.array([3, -1, 0], np.int32)], {"ignored": -1.0}, [[3, 0, 0], [1.0, 0.0, 1.0]]),
+        ("weigh_rows", [None, np.array([1.0, 0.0, 1.0, 1.0]), np.zeros(4)], {"reduction": 0.0},
+         [[4 / 3, 0.0, 4 / 3, 4 / 3]]),
+        ("weigh_rows", [np.array([1.0, 2.0, 0.5, 0.0]), np.array([1.0, 0.0, 1.0, 1.0]), np.zeros(4)],
+         {"reduction": 0.0}, [[4 / 3, 0.0, 2 / 3, 0.0]]),
+        ("weigh_rows", [np.array([1.0, 2.0, 0.5, 0.0]), None, np.zeros(4)], {"reduction": 1.0}, [[4.0, 8.0, 2.0, 0.0]]),
+        ("weigh_rows", [np.array([1.0, 2.0, 0.5, 0.5]), None, np.zeros(4)], {"reduction": 2.0}, [[1.0, 2.0, 0.5, 0.5]]),
+        ("weigh_rows", [np.zeros(2), None, np.zeros(2)], {"reduction": 2.0}, [[0.0, 0.0]]),
+        ("weigh_rows", [np.ones(2), np.zeros(2), np.zeros(2)], {"reduction": 0.0}, [[0.0, 0.0]]),
         ("loss_scale", [None, np.zeros(4)], {}, [[0.25] * 4]),
         ("loss_scale", [np.array([0.0, 1.0, 2.0, 3.0]), np.zeros(4)], {}, [[0.0, 0.25, 0.5, 0.75]]),
         ("spread", [np.array([1.0, 2.0]), np.zeros((2, 3))], {}, [[[1.0] * 3, [2.0] * 3]]),

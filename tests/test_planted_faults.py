@@ -14,6 +14,7 @@ from importlib import import_module
 from types import FunctionType
 from typing import Any
 
+import numpy as np
 import planted
 import pytest
 import test_bad_input
@@ -24,6 +25,7 @@ import test_gradients
 import test_kernels
 import test_layers
 import test_lockstep
+import test_math
 import test_models
 import test_noise
 import test_normalization
@@ -89,6 +91,10 @@ def golden_loss(name: str, i: int) -> Test:
 
 def golden_optimizer(name: str, i: int) -> Test:
     return lambda: test_golden.test_optimizer_on_variables(name, i)
+
+
+def more_losses(head: str) -> Test:
+    return lambda: test_gradients.test_sample_weights(head, False)
 
 
 def numbered(test: Callable[[int], Any], *numbers: int) -> Test:
@@ -169,9 +175,9 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
     "a sum for a mean": (body("mean_squared_error"), "np.mean(", "np.sum(", golden_loss("MeanSquaredError", 0)),
     "a mean for a sum": (body("cross_entropy"), "np.sum(-", "np.mean(-", golden_loss("CategoricalCrossentropy", 0)),
     "another epsilon": (
-        body("binary_cross_entropy").__globals__["_clip"],
-        "low, high = p.dtype.type(EPSILON)",
-        "low, high = p.dtype.type(2 * EPSILON)",
+        body("binary_cross_entropy").__globals__["clip"],
+        "low, top = p.dtype.type(EPSILON)",
+        "low, top = p.dtype.type(2 * EPSILON)",
         golden_loss("BinaryCrossentropy", 3),
     ),
     "probabilities are not normalised": (
@@ -434,7 +440,7 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
     ),
     # losses, metrics, layers
     "labels are smoothed too much": (
-        losses._Crossentropy._smoothing,
+        losses.CategoricalCrossentropy._smoothing,
         "/ classes",
         "",
         golden_loss("CategoricalCrossentropy", 2),
@@ -445,6 +451,68 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         "total / values.size",
         golden_loss("MeanSquaredError", 0),
     ),
+    "huber's lines have the slope 1": (body("huber"), "delta * size", "size", golden_loss("Huber", 1)),
+    "huber's slope is not bounded": (
+        body("huber_grad"),
+        "np.clip(p - t, -delta, delta)",
+        "p - t",
+        more_losses("huber"),
+    ),
+    "a cosine loses its sign": (
+        body("cosine_similarity"),
+        "np.negative(",
+        "np.positive(",
+        golden_loss("CosineSimilarity", 0),
+    ),
+    "a cosine's gradient keeps its length": (body("cosine_similarity_grad"), "u * c - v", "-v", more_losses("cosine")),
+    "labels 0 of a hinge stay 0": (body("hinge_targets"), "2 * t - 1 if", "t if", golden_loss("Hinge", 0)),
+    "a focal loss looks at the miss itself": (
+        body("binary_focal_cross_entropy").__globals__["_misses"],
+        "1 - (t * p",
+        "(t * p",
+        golden_loss("BinaryFocalCrossentropy", 0),
+    ),
+    "a focal gradient forgets its factor": (
+        body("focal_cross_entropy_grad"),
+        "_power_slope(1 - q, gamma) * np.log(q)",
+        "0",
+        more_losses("cfc"),
+    ),
+    "all of a categorical hinge's largest are one": (
+        body("categorical_hinge").__globals__["_margin"],
+        "largest / np.sum(largest, axis=1, keepdims=True)",
+        "largest",
+        lambda: test_ops.test_values_by_hand(
+            "categorical_hinge_grad",
+            [np.array([[0.25, 0.5, 0.5]]), np.array([[1.0, 0.0, 0.0]]), np.ones(1)],
+            {},
+            [[[-1.0, 0.5, 0.5]]],
+        ),
+    ),
+    "dice counts the overlap once": (
+        losses.Dice.attributes,
+        '"scale": 2.0',
+        '"scale": 1.0',
+        golden_loss("Dice", 0),
+    ),
+    "ignored labels count in the mean": (
+        losses.SparseCategoricalCrossentropy.mask,
+        "self.ignore_class is None",
+        "True",
+        lambda: test_golden.test_loss_in_a_program("SparseCategoricalCrossentropy", 3, "numpy"),
+    ),
+    "a sum is a mean": (
+        losses.Loss.weigh,
+        "kind == MEAN or",
+        "kind != WEIGHTED_MEAN or",
+        lambda: test_golden.test_loss_in_a_program("MeanSquaredError", 0, "numpy"),
+    ),
+    "a weighted mean is divided by the rows": (
+        body("weigh_rows"),
+        "WEIGHTED_MEAN: w}",
+        "WEIGHTED_MEAN: np.ones(m)}",
+        lambda: test_golden.test_loss_in_a_program("Poisson", 0, "numpy"),
+    ),
     "accuracy looks at the wrong shape": (
         metrics.resolve,
         "len(y_shape) < len(p_shape)",
@@ -453,8 +521,8 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
     ),
     "metrics of all samples are weighted": (
         lower._score,
-        "weight if counts else None",
-        "weight",
+        " if counts else None",
+        "",
         lambda: test_golden.test_metric_in_a_program("BinaryAccuracy", "native"),
     ),
     "dropout in predictions": (
@@ -492,7 +560,7 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         plan._lifetimes,
         "(root, first, i)",
         "(root, first, max(first, i - 1))",
-        numbered(test_lockstep.test_numpy_on_shared_memory, *range(0, 20, 2)),
+        numbered(test_lockstep.test_numpy_on_shared_memory, *range(60, 90)),
     ),
     "weights stay where another model put them": (
         FlatVectors.adopt,
@@ -704,6 +772,38 @@ KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
         ],
         definition("bias_grad"),
     ),
+    "a power takes half of its logarithm": (
+        [Patch("kernels/math.h", "vec_fma(exponent, low, rounded_off(exponent, log, product))", "vec_zero()")],
+        lambda: test_math.test_power("baseline"),
+    ),
+    "a percentage of the prediction": (
+        [
+            Patch(
+                "kernels/regression.h",
+                "absolute_error(p, t), size_of(t)",
+                "absolute_error(p, t), size_of(PLANTED(t, p))",
+            )
+        ],
+        definition("mean_absolute_percentage_error"),
+    ),
+    "the largest of a categorical hinge in the tail": (
+        [Patch("kernels/classification.h", "KEEP(wrong, vec_set1(-INFINITY))", "wrong")],
+        definition("categorical_hinge"),
+    ),
+    "a hinge decides by its share": (
+        [
+            Patch(
+                "kernels/losses.h",
+                "i < instr->dim[0] && binary",
+                "i < PLANTED(instr->dim[0], (nn_share(instr->dim[0], 16, part, parts).end)) && binary",
+            )
+        ],
+        lambda: test_kernels.test_any_number_of_parts("hinge_targets", planted.ISA),
+    ),
+    "an ignored label counts": (
+        [Patch("kernels/losses.h", "mask[i] = label[i] != ignored", "mask[i] = PLANTED(label[i] != ignored, 1)")],
+        definition("known_labels"),
+    ),
     "training forgets the samples' weights": (
         [
             Patch(
@@ -725,7 +825,7 @@ KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
         definition("softmax"),
     ),
     "a sum for a mean": (
-        [Patch("kernels/loops.h", "wide_sum(sum) / (real)n", "wide_sum(sum)")],
+        [Patch("kernels/loops.h", "wide_sum(sum) / (divisor)", "wide_sum(sum)")],
         definition("mean_squared_error"),
     ),
     "rows change places from the wrong column": (

@@ -56,50 +56,77 @@ class _Targets:
     def __init__(self, b: Builder, prediction: Shape) -> None:
         self._b = b
         self._prediction = prediction
-        self._loaded: dict[str, Buffer] = {}
+        self._loaded: dict[tuple[str, Shape], Buffer] = {}
 
-    def get(self, target: str) -> Buffer:
-        if target not in self._loaded:
-            labels = target == "labels"
+    def get(self, target: str, shape: Shape | None = None) -> Buffer:
+        """``shape``: where it is not that of the predictions, less their last axis for labels."""
+        labels = target == "labels"
+        if shape is None:
             shape = self._prediction[:-1] if labels else self._prediction
-            self._loaded[target] = load(self._b, "y", shape, "int32" if labels else "real")
-        return self._loaded[target]
+        if (target, shape) not in self._loaded:
+            self._loaded[target, shape] = load(self._b, "y", shape, "int32" if labels else "real")
+        return self._loaded[target, shape]
+
+    def of(self, loss: Loss) -> Buffer:
+        """The targets of a loss."""
+        return self.get(loss.target, loss.target_shape(self._prediction))
 
 
 def _score(
-    b: Builder, layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Score], weighted: bool
-) -> tuple[Buffer, Buffer | None]:
-    """Append forward pass, loss and metrics with their running totals; returns the loss of each row and its weight."""
+    b: Builder, layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Score], weighted: bool,
+    weights: Shape,
+) -> tuple[Buffer, Buffer | None]:  # fmt: skip
+    """Append forward pass, loss and metrics with their running totals; returns the loss of each row and its weight.
+
+    The loss of the batch is the mean of the rows' losses times their weights, whatever its reduction.
+    """
     prediction = forward(b, layers, load(b, "x", x_shape))
     targets = _Targets(b, prediction.shape)
     with b.scope("loss"):
-        weight = load(b, "sample_weight", (None,)) if weighted else None
-        rows = loss.lower(b, targets.get(loss.target), prediction)
-        if weight is not None and len(rows.shape) > 1:
+        weight = load(b, "sample_weight", weights) if weighted else None
+        rows = loss.lower(b, targets.of(loss), prediction)
+        if weight is not None and weight.shape != rows.shape:
             weight = _spread(b, weight, rows)
+        given, weight = weight, loss.weigh(b, targets.of(loss), rows, weight)
     total = b.declare("total", LOSS_TOTAL, (), "float64")
     b.emit_to("add_rows", (total,), rows, weight)
     for penalty in b.penalties:
         b.emit_to("add_penalty", (total,), rows, penalty)
     for name, metric, counts in metrics:
         with b.scope(name):
-            metric.lower(b, targets.get(metric.target), prediction, weight if counts else None)
+            metric.lower(
+                b, targets.get(metric.target), prediction, _weight_of_rows(b, given, prediction) if counts else None
+            )
     return rows, weight
 
 
 def _spread(b: Builder, weight: Buffer, rows: Buffer) -> Buffer:
     """The sample weights, one a value of ``rows``."""
-    flat = b.view(rows, (None, elements(rows.shape)))
+    flat = b.view(rows, (*weight.shape, elements(rows.shape) // elements(weight.shape)))
     return b.view(b.emit("spread", weight, flat)[0], rows.shape)
+
+
+def _weight_of_rows(b: Builder, weight: Buffer | None, prediction: Buffer) -> Buffer | None:
+    """Weights of a loss's values as one a row of predictions, for metrics."""
+    shape = prediction.shape[:-1]
+    if weight is None or weight.shape == shape:
+        return weight
+    if len(weight.shape) > 1:
+        raise ValueError(
+            f"Weighted metrics need one weight a sample or a row of predictions, shape {shape}. "
+            f"Received: weights of shape {weight.shape}."
+        )
+    (repeated,) = b.emit("repeat", b.view(weight, (None, 1)), n=elements(shape))
+    return b.view(repeated, shape)
 
 
 def lower_evaluate(
     layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool,
-    weighted_metrics: Sequence[Metric] = (),
+    weighted_metrics: Sequence[Metric] = (), *, weights: Shape = (None,),
 ) -> Program:  # fmt: skip
-    """x and y to the totals of loss and metrics."""
+    """x and y to the totals of loss and metrics; ``weights`` is the shape of the sample weights, batch axis first."""
     b = Builder("evaluate", training=False, scored=True)
-    _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted)
+    _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted, weights)
     return b.finish()
 
 
@@ -111,15 +138,17 @@ def lower_vjp(layers: Sequence[Layer], x_shape: Shape) -> Program:
     return _gradient_in(b, x, prediction, load(b, "dy", prediction.shape))
 
 
-def lower_input_gradient(layers: Sequence[Layer], x_shape: Shape, loss: Loss) -> Program:
+def lower_input_gradient(
+    layers: Sequence[Layer], x_shape: Shape, loss: Loss, weights: Shape = (None,)
+) -> Program:  # fmt: skip
     """x and y to the gradient of each sample's loss in x, times its ``weight``, as layers act in inference."""
     b = Builder("input_gradient", training=False)
     x = load(b, "x", x_shape)
     prediction = forward(b, layers, x)
     with b.scope("loss"):
-        weight = load(b, "weight", (None,))
-        rows = loss.lower(b, _Targets(b, prediction.shape).get(loss.target), prediction)
-        if len(rows.shape) > 1:
+        weight = load(b, "weight", weights)
+        rows = loss.lower(b, _Targets(b, prediction.shape).of(loss), prediction)
+        if weight.shape != rows.shape:
             weight = _spread(b, weight, rows)
     return _gradient_in(b, x, rows, weight)
 
@@ -137,11 +166,11 @@ def _gradient_in(b: Builder, x: Buffer, value: Buffer, d_value: Buffer) -> Progr
 
 def lower_train(
     layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool,
-    optimizer: Optimizer, weighted_metrics: Sequence[Metric] = (),
+    optimizer: Optimizer, weighted_metrics: Sequence[Metric] = (), *, weights: Shape = (None,),
 ) -> Program:  # fmt: skip
     """x and y to totals and updated weights."""
     b = Builder("train", training=True, scored=True)
-    rows, weight = _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted)
+    rows, weight = _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted, weights)
     averages = _take_averages(b)
     trained = [v for layer in layers for v in layer.weights if v.trainable]
     if trained:

@@ -30,7 +30,7 @@ from nncore.metrics.confusion import (
 )
 from nncore.metrics.fscore import F1Score, FBetaScore
 from nncore.metrics.iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
-from nncore.metrics.means import Mean, MeanMetricWrapper, Sum
+from nncore.metrics.means import LossMean, Mean, MeanMetricWrapper, Sum
 from nncore.metrics.of_losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -94,7 +94,7 @@ def get(identifier: Any) -> Metric:
         return get(deserialize(identifier))
     for name, function in losses.FUNCTIONS.items():
         if identifier is function:
-            return _BY_NAME[name]()
+            return _BY_NAME[name]() if name in _BY_NAME else LossMean(losses.get(function), name, None)
     raise unknown_name("metric", identifier, [*_BY_NAME, *_BY_SHAPE])
 
 

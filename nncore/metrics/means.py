@@ -117,7 +117,7 @@ class LossMean(RowMean):
 
     def values(self, b: Builder, target: Buffer, prediction: Buffer) -> Buffer:
         # Loss.lower may start from the logits; metrics see predictions, as Keras's do.
-        return b.emit(self.loss.op, prediction, target)[0]
+        return self.loss.lower_value(b, target, prediction)
 
 
 class MeanMetricWrapper(Mean):

@@ -1,8 +1,8 @@
-"""Losses of predictions p[m,n] against targets t[m,n], one value a row. Sums over n use the tree of ops/softmax.py.
+"""What losses share: how their values are clipped, weighed and averaged, and how labels and targets become theirs.
 
-The cross-entropies here take probabilities, clip them to [EPSILON, 1 - EPSILON] and have no gradient where they clip;
-models that end in softmax or sigmoid use the exact forms of ops/softmax.py instead. NaN in a row makes its loss and
-the gradient that it reaches NaN.
+The losses themselves are in ops/regression.py, ops/classification.py and ops/overlap.py: ops of predictions p[m,n] and
+targets t[m,n], one value a row. Sums over n use the tree of ops/softmax.py. Targets get no gradient. NaN in a row makes
+its loss and the gradient that it reaches NaN.
 """
 
 from __future__ import annotations
@@ -18,103 +18,59 @@ Array = np.ndarray[Any, Any]
 EPSILON = 1e-7
 """Keras's ``backend.epsilon()``: how far probabilities are kept from 0 and 1 before a logarithm."""
 
-
-def _clip(p: Array) -> tuple[Array, Array]:
-    """p clipped into [EPSILON, 1 - EPSILON], and where it was outside."""
-    low, high = p.dtype.type(EPSILON), p.dtype.type(1) - p.dtype.type(EPSILON)
-    return np.clip(p, low, high), (p < low) | (p > high)
+MEAN, SUM, WEIGHTED_MEAN = 0.0, 1.0, 2.0
+"""The reductions of ``weigh_rows``."""
 
 
-@op("mn, mn -> m")
-def mean_squared_error(loss: Array, p: Array, t: Array) -> None:
-    """loss[m] = mean_n (p - t)²"""
-    np.mean((p - t) ** 2, axis=1, out=loss)
+def clip(p: Array, high: float = 1 - EPSILON) -> tuple[Array, Array]:
+    """p clipped into [EPSILON, high], and where it was outside."""
+    low, top = p.dtype.type(EPSILON), p.dtype.type(high)
+    return np.clip(p, low, top), (p < low) | (p > top)
 
 
-@op("mn, mn -> m")
-def mean_absolute_error(loss: Array, p: Array, t: Array) -> None:
-    """loss[m] = mean_n |p - t|"""
-    np.mean(np.abs(p - t), axis=1, out=loss)
+def where_positive(x: Array, y: Array) -> Array:
+    """y where x > 0, else 0; NaN where x is"""
+    return np.where(x > 0, y, np.where(x <= 0, 0, x))
 
 
-@op("mn, mn -> m")
-def binary_cross_entropy(loss: Array, p: Array, t: Array) -> None:
-    """loss[m] = -mean_n (t log q + (1 - t) log(1 - q)), q = p clipped"""
-    q, _ = _clip(p)
-    np.mean(-(t * np.log(q) + (1 - t) * np.log(1 - q)), axis=1, out=loss)
-
-
-@op("mn, mn -> m")
-def cross_entropy(loss: Array, p: Array, t: Array) -> None:
-    """loss[m] = -sum_n t log q, q = p / sum_n p, clipped"""
-    q, _ = _clip(p / np.sum(p, axis=1, keepdims=True))
-    np.sum(-(t * np.log(q)), axis=1, out=loss)
-
-
-@op("mn, m -> m", in1="int32")
-def sparse_cross_entropy(loss: Array, p: Array, label: Array) -> None:
-    """loss[m] = -log q[label[m]], q = p / sum_n p, clipped; 0 <= label < n"""
-    q, _ = _clip(p / np.sum(p, axis=1, keepdims=True))
-    loss[...] = -np.log(np.take_along_axis(q, label[:, None], axis=1)[:, 0])
-
-
-@op("mn, mn, m -> mn")
-def mean_squared_error_grad(dp: Array, p: Array, t: Array, dloss: Array) -> None:
-    """dp = (p - t) (2 dloss / n); dp may be p"""
-    np.multiply(p - t, (2 * dloss / p.shape[1])[:, None], out=dp)
-
-
-@op("mn, mn, m -> mn")
-def mean_absolute_error_grad(dp: Array, p: Array, t: Array, dloss: Array) -> None:
-    """dp = sign(p - t) (dloss / n), with sign(0) = 0; dp may be p"""
-    np.multiply(np.sign(p - t), (dloss / p.shape[1])[:, None], out=dp)
-
-
-@op("mn, mn, m -> mn")
-def binary_cross_entropy_grad(dp: Array, p: Array, t: Array, dloss: Array) -> None:
-    """dp = (q - t) / (q (1 - q)) (dloss / n) where p was not clipped, else 0; dp may be p"""
-    q, outside = _clip(p)
-    np.multiply(np.where(outside, 0, (q - t) / (q * (1 - q))), (dloss / p.shape[1])[:, None], out=dp)
-
-
-@op("mn, mn, m -> mn")
-def cross_entropy_grad(dp: Array, p: Array, t: Array, dloss: Array) -> None:
-    """dq = -t / q where q was not clipped, else 0; dp = (dq - sum_n dq q) / sum_n p dloss; dp may be p"""
-    total = np.sum(p, axis=1, keepdims=True)
-    q, outside = _clip(p / total)
-    dq = np.where(outside, 0, -t / q)
-    dp[...] = (dq - np.sum(dq * q, axis=1, keepdims=True)) / total * dloss[:, None]
-
-
-@op("mn, m, m -> mn", in1="int32")
-def sparse_cross_entropy_grad(dp: Array, p: Array, label: Array, dloss: Array) -> None:
-    """dp = (dq onehot(label) - dq q) / sum_n p dloss; q is q[label], dq = -1 / q where it was not clipped, else 0
-
-    dp may be p.
-    """
-    total = np.sum(p, axis=1, keepdims=True)
-    q, outside = _clip(np.take_along_axis(p, label[:, None], axis=1) / total)
-    dq = np.where(outside, 0, -1 / q)
-    dp[...] = -(dq * q) / total * dloss[:, None]
-    np.put_along_axis(dp, label[:, None], (dq - dq * q) / total * dloss[:, None], axis=1)
+def through_losses(*names: str) -> None:
+    """Register ``name``_grad as the gradient of each loss in its predictions; targets get none."""
+    for name in names:
+        _through_loss(name)
 
 
 def _through_loss(name: str) -> None:
-    """Register ``name``_grad as the gradient of the loss ``name`` in its predictions; targets get none."""
-
     @gradient(name)
     def _(emit: Emit, call: Call, d_outputs: Gradients) -> Gradients:
-        return *emit(f"{name}_grad", *call.inputs, d_outputs[0]), None
+        return *emit(f"{name}_grad", *call.inputs, d_outputs[0], **call.attributes), None
 
 
-for _name in (
-    "mean_squared_error",
-    "mean_absolute_error",
-    "binary_cross_entropy",
-    "cross_entropy",
-    "sparse_cross_entropy",
-):
-    _through_loss(_name)
+@op("m -> m")
+def hinge_targets(y: Array, t: Array) -> None:
+    """y = 2 t - 1 where all of t is 0 or 1, else t; y may be t"""
+    np.copyto(y, 2 * t - 1 if np.all((t == 0) | (t == 1)) else t)
+
+
+@op("m -> m, m", "ignored", in0="int32", out0="int32")
+def known_labels(known: Array, mask: Array, label: Array, *, ignored: float) -> None:
+    """known = 0 and mask = 0 where label is ``ignored``, else known = label and mask = 1; known may be label"""
+    mask[...] = label != int(ignored)
+    np.copyto(known, np.where(mask == 0, 0, label))
+
+
+@op("m?, m?, m -> m", "reduction")
+def weigh_rows(y: Array, weight: Array | None, mask: Array | None, rows: Array, *, reduction: float) -> None:
+    """y = w f, w = weight mask (1 where absent): the weights with which the mean over the rows is their reduction
+
+    f is m for SUM, m / sum_m w for WEIGHTED_MEAN and m / sum_m mask for MEAN, and 0 where it would be divided by 0. The
+    sums are taken in float64, in row order; only the shape of ``rows`` is used.
+    """
+    m = rows.shape[0]
+    w = np.ones_like(rows) if weight is None else weight
+    w = w if mask is None else w * mask
+    divisor = {SUM: np.ones(1), MEAN: np.ones(m) if mask is None else mask, WEIGHTED_MEAN: w}[reduction]
+    total = np.cumsum(divisor, dtype=np.float64)[-1:].sum()  # np.sum would not add in order
+    np.multiply(w, y.dtype.type(m / total if total else 0), out=y)
 
 
 @op("m?, m -> m")

@@ -1,6 +1,7 @@
 /* Every kernel: what a file of src/isa includes. */
 #include "activations.h"
 #include "axes.h"
+#include "classification.h"
 #include "counts.h"
 #include "data.h"
 #include "elementwise.h"
@@ -12,8 +13,10 @@
 #include "normalization.h"
 #include "optim.h"
 #include "order.h"
+#include "overlap.h"
 #include "penalties.h"
 #include "random.h"
+#include "regression.h"
 #include "row_activations.h"
 #include "softmax.h"
 #include "upkeep.h"

@@ -92,8 +92,8 @@ INLINE void wide_set(vec v[WIDE], vec value)
         v[w] = value;
 }
 
-/* y[m] = mean_n f(p[m,n], t[m,n]). Where n is 1 the rows are one vector. */
-#define ROW_MEAN(f)                                                                                                    \
+/* y[m] = sum_n f(p[m,n], t[m,n]) / divisor. Where n is 1 the rows are one vector, and the divisor 1. */
+#define ROW_SUM(f, divisor)                                                                                            \
     const int64_t n = instr->dim[1];                                                                                   \
     const row shape = row_of(n);                                                                                       \
     real *y = instr->operand[0];                                                                                       \
@@ -108,7 +108,10 @@ INLINE void wide_set(vec v[WIDE], vec value)
                 const vec term = f(LOAD(p + r * n), LOAD(t + r * n));                                                  \
                 sum[w] = vec_add(sum[w], KEEP(term, vec_zero()));                                                      \
             });                                                                                                        \
-            y[r] = wide_sum(sum) / (real)n;                                                                            \
+            y[r] = wide_sum(sum) / (divisor);                                                                          \
         })
+
+/* y[m] = mean_n f(p[m,n], t[m,n]) */
+#define ROW_MEAN(f) ROW_SUM(f, (real)n)
 
 #endif
