@@ -440,6 +440,7 @@ def random_optimizer(rng: np.random.Generator) -> Optimizer:
     """One of the optimizers with one of its settings, two times in three with some of what they all share.
 
     Epsilons and accumulators are large: a difference of an ulp in a gradient that is nearly 0 must not become a step.
+    That is all that Lion makes of any gradient: its kernel is held to the definition bit for bit elsewhere.
     """
     kind, settings = pick(
         rng,

@@ -19,7 +19,7 @@ from nncore.program import Buffer
 
 Array = np.ndarray[Any, Any]
 
-STEP = Step(rows=np.array([2, 0, 2]), number=7, seed=99, rates=np.array([0.1]))
+STEP = Step(rows=np.array([2, 0, 2]), number=7, seed=99, rates=np.array([0.1, 0.75, 0.5]))
 
 
 def run(name: str, *inputs: Array | None, **attributes: float) -> list[Array]:
@@ -597,7 +597,7 @@ def test_activation_far_away(name: str) -> None:
 
 
 def test_optimizers_by_hand() -> None:
-    """Each op's formula, on numbers; the rate is 0.1."""
+    """Each op's formula, on numbers; the rates are 0.1, 0.75 and 0.5."""
 
     def after(name: str, *state: float, g: float, **attributes: float) -> list[float]:
         arrays = [np.array([s]) for s in state]
@@ -609,7 +609,85 @@ def test_optimizers_by_hand() -> None:
     assert after("sgd_momentum", 1.0, 0.5, g=2.0, momentum=0.9, nesterov=1.0) == pytest.approx([1.025, 0.25])
     m, v = 0.1 * 2.0 + 0.9 * 0.5, 0.001 * 4.0 + 0.999 * 0.25
     want = [1 - 0.1 * m / (v**0.5 + 1e-7), m, v]
-    assert after("adam", 1.0, 0.5, 0.25, g=2.0, beta_1=0.9, beta_2=0.999, epsilon=1e-7) == pytest.approx(want)
+    betas = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+    assert after("adam", 1.0, 0.5, 0.25, g=2.0, **betas) == pytest.approx(want)
+    assert after("adam_amsgrad", 1.0, 0.5, 0.25, 9.0, g=2.0, **betas) == pytest.approx([1 - 0.1 * m / 3, m, v, 9])
+    assert after("adamax", 1.0, 0.5, 3.0, g=-2.0, **betas) == pytest.approx([1 - 0.1 * 0.25 / 2.997, 0.25, 2.997])
+    ahead = 0.1 * m + 0.75 * 2
+    assert after("nadam", 1.0, 0.5, 0.25, g=2.0, **betas) == pytest.approx([1 - ahead / (0.5 * v) ** 0.5, m, v])
+    v = 0.9 * 0.25 + 0.1 * 4
+    step = 0.1 * 2 / (v + 0.5) ** 0.5
+    rms = {"rho": 0.9, "epsilon": 0.5}
+    assert after("rmsprop", 1.0, 0.25, g=2.0, **rms) == pytest.approx([1 - step, v])
+    assert after("rmsprop_momentum", 1.0, 0.25, 1.0, g=2.0, momentum=0.5, **rms) == pytest.approx(
+        [1 - 0.5 - step, v, 0.5 + step]
+    )
+    step = 0.1 * 2 / (v - 0.65**2 + 0.5) ** 0.5
+    assert after("rmsprop_centered", 1.0, 0.25, 0.5, g=2.0, **rms) == pytest.approx([1 - step, v, 0.65])
+    assert after("rmsprop_centered_momentum", 1.0, 0.25, 1.0, 0.5, g=2.0, momentum=0.5, **rms) == pytest.approx(
+        [1 - 0.5 - step, v, 0.5 + step, 0.65]
+    )
+    assert after("adagrad", 1.0, 4.5, g=2.0, epsilon=0.5) == pytest.approx([1 - 0.2 / 3, 8.5])
+    x = (0.25 + 0.5) ** 0.5 * 2 / (v + 0.5) ** 0.5
+    assert after("adadelta", 1.0, 0.25, 0.25, g=2.0, **rms) == pytest.approx([1 - 0.1 * x, v, 0.225 + 0.1 * x * x])
+    assert after("lion", 1.0, -1.0, g=2.0, beta_1=0.9, beta_2=0.5) == pytest.approx([1.1, 0.5])
+    penalties = {"l1": 0.5, "l2": 0.25, "shrinkage": 0.125, "beta": 1.0}
+    for power in (0.5, 1.0, 0.7):
+        z = 1 + 2 + 0.25 * 3 - (5**power - 1) / 0.1 * 3
+        w = (-0.5 - z) / ((5**power + 1) / 0.1 + 0.5)
+        assert after("ftrl", 3.0, 1.0, 1.0, g=2.0, power=power, **penalties) == pytest.approx([w, 5, z])
+
+
+def test_what_is_done_around_an_update_by_hand() -> None:
+    """The rates are 0.1, 0.75 and 0.5."""
+    g, total = np.array([1.0, 2.0]), np.array([3.0, -6.0])
+    get("accumulated").body(g, total, g, total, count=3.0)
+    assert (g.tolist(), total.tolist()) == ([1, -2], [0, 0])
+    (norm,) = run("norm", np.array([3.0, -4.0]))
+    assert norm == 5
+    for limit, strict, length, want in [(1.0, 0.0, 5.0, 0.2), (6.0, 1.0, 5.0, 1.0), (1.0, 0.0, np.inf, 0.0)]:
+        (clipped,) = run("clip_norm", np.array([1.0]), np.array(length), limit=limit, strict=strict)
+        assert clipped == pytest.approx([want])
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(run("clip_norm", np.array([0.0]), np.array(np.inf), limit=1.0, strict=1.0)[0]).all()
+    w, mean = np.array([2.0]), np.array([4.0])
+    get("average").body(mean, mean, w, rate=2.0, step=STEP)
+    assert mean == pytest.approx([3.0])
+    get("decay").body(w, w, decay=0.5, rate=1.0, step=STEP)
+    assert w == pytest.approx([2 - 0.75])
+
+
+def test_steps_of_a_whole_weight_by_hand() -> None:
+    m, v, u = np.array([0.5]), np.array([0.25]), np.empty(1)
+    get("lamb").body(m, v, u, m, v, np.array([2.0]), beta_1=0.9, beta_2=0.5, epsilon=1.0, step=STEP)
+    assert [*m, *v, *u] == pytest.approx([0.65, 2.125, 0.75 * 0.65 / ((2.125 / 2) ** 0.5 + 1)])
+    for w_norm, u_norm, ratio in [(4.0, 2.0, 2.0), (0.0, 2.0, 1.0), (4.0, 0.0, 1.0)]:
+        w = np.array([1.0])
+        get("lamb_step").body(w, w, np.array([3.0]), np.array(w_norm), np.array(u_norm), step=STEP)
+        assert w == pytest.approx([1 - 0.1 * ratio * 3])
+    g = np.array([[[1.0, 3.0], [2.0, 0.0]]])
+    r, c = np.array([[4.0, 8.0]]), np.array([[4.0, 8.0]])
+    get("row_squares").body(r, g, r, epsilon=0.0, step=STEP)
+    get("column_squares").body(c, g, c, epsilon=1.0, step=STEP)
+    assert r == pytest.approx(np.array([[3 + 5 / 4, 6 + 2 / 4]]))
+    assert c == pytest.approx(np.array([[3 + 3.5 / 4, 6 + 5.5 / 4]]))
+    found, u = run("factored", g, np.array([[1.0, 3.0]]), np.array([[2.0, 8.0]]))
+    assert found == pytest.approx(np.array([[[1.0, 4.0], [3.0, 12.0]]]))
+    assert u == pytest.approx(g / np.sqrt(found))
+    get("unfactored").body(v, m, v, np.array([2.0]), epsilon=1.0, step=STEP)
+    assert [*v, *m] == pytest.approx([0.75 * 2.125 + 1.25, 2 / (0.75 * 2.125 + 1.25) ** 0.5])
+    for w_norm, u_norm, scale in [(4.0, 4.0, 2 / 2), (0.2, 1.0, 0.5)]:
+        w = np.ones(4)
+        norms = np.array(w_norm), np.array(u_norm)
+        get("adafactor_step").body(w, w, np.ones(4), *norms, epsilon=0.5, threshold=1.0, step=STEP)
+        assert w == pytest.approx(np.full(4, 1 - 0.1 * scale))
+    m, u = np.array([2.0]), np.empty(1)
+    get("muon_momentum").body(m, u, m, np.array([1.0]), momentum=0.5, nesterov=1.0)
+    assert [*m, *u] == [2, 2]
+    assert run("normalized", np.array([6.0]), np.array(2.0), epsilon=1.0)[0] == [2]
+    assert run("weighted_sum", np.array([1.0]), np.array([2.0]), alpha=3.0, beta=-1.0)[0] == [1]
+    get("muon_step").body(m, m, np.array([1.0]), scale=2.0, step=STEP)
+    assert m == pytest.approx([2 - 1.5])
 
 
 def test_clipped_probabilities_have_no_gradient() -> None:

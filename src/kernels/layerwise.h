@@ -3,6 +3,8 @@
 #ifndef NNCORE_LAYERWISE_H
 #define NNCORE_LAYERWISE_H
 
+#include <math.h>
+
 #include "loops.h"
 #include "optim.h"
 

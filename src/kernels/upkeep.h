@@ -3,6 +3,8 @@
 #ifndef NNCORE_UPKEEP_H
 #define NNCORE_UPKEEP_H
 
+#include <math.h>
+
 #include "loops.h"
 
 /* g = total / count; total = 0 */
