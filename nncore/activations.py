@@ -23,7 +23,7 @@ from nncore.serialization import (
     get_registered_object,
     serialize_keras_object,
 )
-from nncore.tracing import Symbol
+from nncore.tracing import NotTraceable, Symbol
 
 Array = np.ndarray[Any, Any]
 Activation = Callable[..., Any]
@@ -39,6 +39,8 @@ __all__ = [
 def _apply(op: str, x: Any, **attributes: float) -> Any:
     """The output of an op of one input: an array by its definition, a symbol for a symbol."""
     if isinstance(x, Symbol):
+        if x.total:
+            raise NotTraceable(f"{op} of a mean or sum over the batch is not known until the batch is over.")
         return x.emit(op, **attributes)
     return ops.evaluate(op, x, **attributes)[0]
 

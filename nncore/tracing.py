@@ -260,6 +260,7 @@ _UFUNCS: dict[Any, Callable[..., Symbol]] = {
     np.reciprocal: _unary("quotient_of", numerator=1.0),
     np.absolute: _unary("absolute"),
     np.sqrt: _unary("sqrt"),
+    np.exp: _unary("exponential"),
     np.log: _unary("log"),
     np.tanh: _unary("tanh"),
 }

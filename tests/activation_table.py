@@ -90,7 +90,7 @@ ACTIVATIONS: dict[str, Row] = {
     "sigmoid": Row(lambda x: 1 / (1 + np.exp(-x)), (2, 0), (5, 0)),
     "silu": Row(lambda x: x / (1 + np.exp(-x)), (2, 3), (6, 8), floor=(0, 1 / 8)),
     "gelu": Row(
-        lambda x: x / 2 * (1 + np.vectorize(erf, otypes=[float])(x / np.sqrt(2))), (4.5, 4), (6, 6), floor=(0, 1 / 8)
+        lambda x: x / 2 * (1 + np.vectorize(erf, otypes=[float])(x / np.sqrt(2))), (5.5, 4), (6, 6), floor=(0, 1 / 8)
     ),
     "gelu_tanh": Row(
         lambda x: x / 2 * (1 + np.tanh(np.sqrt(2 / pi) * (x + 0.044715 * x**3))), (3, 5), (8, 10), (1 / 8, 1 / 8),

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from oracles import error, labels, same_bits, uniform
 
-from nncore import backends, random
+from nncore import activations, backends, random
+from nncore.builder import Builder
 from nncore.layers import Dense, Dropout, Input, Layer
 from nncore.models import Sequential, model_from_json
 from nncore.program import PYTHON
+from nncore.tracing import NotTraceable, Symbol
 
 X, Y = uniform(70, 6, seed=1), labels(70, 3)
 
@@ -128,6 +130,7 @@ def test_no_bit_depends_on_threads_or_on_how_the_steps_are_run() -> None:
 
 
 def test_layers_inside_a_layer(backend: str) -> None:
+    random.set_seed(4)
     made = model(Residual(5, name="residual"))
     names = [v.path.split("/")[-1] for v in made.get_layer("residual").weights]
     assert names == ["kernel", "bias", "kernel", "bias"]
@@ -285,3 +288,26 @@ def test_configs() -> None:
 def test_neither_call_nor_lower() -> None:
     with pytest.raises(NotImplementedError, match=r"must define call\(\) or lower\(\)"):
         Sequential([Input((3,)), Layer()]).predict(uniform(2, 3), verbose=0)
+
+
+class Activated(Layer):
+    """Activations as parts of a formula."""
+
+    def call(self, x: Any) -> Any:
+        return activations.gelu(x) + activations.softmax(np.exp(activations.relu(x, 0.1, 2.0)))
+
+
+def test_activations_in_formulas_become_ops(backend: str) -> None:
+    layer = Activated()
+    model = Sequential([Input((6,)), layer])
+    want = layer(X)
+    assert error(model.predict(X, verbose=0), want) <= 1e-6
+    found = [i.op for i in model.program.instructions]
+    assert found == ["gelu", "general_relu", "exponential", "softmax", "add"]
+
+
+def test_an_activation_of_the_mean_of_a_batch_is_no_op() -> None:
+    b = Builder("trial", training=False)
+    x = Symbol(b, b.declare("input", "x", (None, 3)))
+    with pytest.raises(NotTraceable, match="until the batch is over"):
+        activations.relu(np.mean(x))

@@ -90,7 +90,7 @@ INLINE vec vec_exp(vec x)
     return exp_of_parts(x, s, n);
 }
 
-/* exp(x) - 1: NNN ulp */
+/* exp(x) - 1 for x <= 0: 0.93 ulp (0.89) */
 INLINE vec vec_expm1(vec x)
 {
     vec n;
@@ -236,7 +236,7 @@ INLINE vec vec_sigmoid_and_slope(vec x, vec *slope)
     return vec_select(vec_lt(x, vec_zero()), low, high);
 }
 
-/* log(1 + exp(x)): NNN ulp */
+/* log(1 + exp(x)): 1.62 ulp (1.62) */
 INLINE vec vec_softplus(vec x) { return vec_add(vec_relu(x), vec_log1p(vec_exp_below(x))); }
 
 /* tanh(log(1 + exp(x))) and its derivative: quotients of polynomials of e = exp(-|x|) */
@@ -251,8 +251,9 @@ INLINE vec vec_tanh_of_softplus(vec x, vec *slope)
     return vec_div(part, total);
 }
 
-/* Distribution and density of the standard normal distribution: NNN ulp and NNN. The exponent -x²/2 is taken as half the
-   exact square of a multiple of 1/16, and a small rest: so the small side of the distribution is as exact as the large. */
+/* Distribution and density of the standard normal distribution. x times the first, which is gelu(x): 5.2 ulp (5.2), and
+   from x = -1 on 2.4 (2.8). The exponent -x²/2 is taken as half the exact square of a multiple of 1/16, and a small rest:
+   so the small side of the distribution is as exact as the large one. */
 INLINE vec vec_normal(vec x, vec *density)
 {
     const vec half = vec_set1(0.5f), one = vec_set1(1), z = vec_min(vec_set1(14), vec_abs(x));
