@@ -311,7 +311,7 @@ class Trainer:
     def memory(self, machine: Machine, plan: Plan, data: Data) -> Memory:
         """The weights, the optimizer's state, totals as they begin, and the arrays of ``data``."""
         state = self.optimizer.ensure_state(machine.flat.trained)
-        return Memory(machine.flat, state, np.array(plan.initial), data.arrays())
+        return Memory(machine.flat, state, plan.initial.copy(), data.arrays())
 
     def logs(self, machine: Machine, plan: Plan, memory: Memory, resolved: Sequence[Score], rows: int) -> Logs:
         """Loss and metrics over the first ``rows`` samples, in the order of ``compile``."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +209,7 @@ class Run:
         workspace[...] = np.nan
         kept = empty(state.size, real)
         kept[...] = state
-        return Run(program, at, own, kept, arrays, workspace, np.array(at.initial))
+        return Run(program, at, own, kept, arrays, workspace, at.initial.copy())
 
     def run(self, backend: Backend, epoch: Epoch, first: int = 0, last: int | None = None) -> Run:
         """Run the batches from ``first`` to ``last``, by default all of the epoch."""
@@ -262,6 +262,7 @@ class Problem:
     optimizer: Optimizer
     weight: Array | None
     batch: int
+    weighted_metrics: list[Metric] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.output_shape = build(self.layers, self.x.shape[1:])
@@ -278,7 +279,7 @@ class Problem:
         weighted = self.weight is not None
         weights = (None, *self.weight.shape[1:]) if self.weight is not None else (None,)
         scored = (self.layers, x_shape, self.loss, self.metrics, weighted)
-        return lower_train(*scored, self.optimizer, weights=weights)
+        return lower_train(*scored, self.optimizer, self.weighted_metrics, weights=weights)
 
     def start(self, program: Program, at: Plan, real: Any = np.float32) -> Run:
         """Memory for a run from the initial weights."""
@@ -488,6 +489,15 @@ METRICS_OF = {
 }
 
 
+COUNTING: dict[str, list[Callable[[], Metric]]] = {
+    "one_hot": [lambda: metrics.Precision(top_k=2), lambda: metrics.TopKCategoricalAccuracy(2), metrics.Recall],
+    "labels": [lambda: metrics.SparseTopKCategoricalAccuracy(2), lambda: metrics.MeanIoU(3, sparse_y_pred=False)],
+    "binary": [lambda: metrics.AUC(5), lambda: metrics.Recall([0.3, 0.6]), lambda: metrics.BinaryIoU(threshold=0.4)],
+    "values": [metrics.ConcordanceCorrelation, metrics.FalsePositives],
+}
+"""Metrics with states of other shapes, which little differences of predictions seldom change."""
+
+
 def random_problem(number: int) -> Problem:
     """A model, its data and all else, a function of ``number``."""
     random.set_seed(number)
@@ -519,4 +529,8 @@ def random_problem(number: int) -> Problem:
     optimizer = random_optimizer(rng)
     if isinstance(optimizer, Muon) and any(isinstance(layer, BatchNormalization) for layer in layers):
         optimizer = SGD(0.1)  # the gradient before a norm has directions of 0 but for rounding, which Muon enlarges
-    return Problem([*layers, *head], x, y, loss, chosen, optimizer, weight, batch)
+    problem = Problem([*layers, *head], x, y, loss, chosen, optimizer, weight, batch)
+    for some in (problem.metrics, problem.weighted_metrics):
+        if rng.random() < 0.4:
+            some.append(pick(rng, *COUNTING[kind])())
+    return problem

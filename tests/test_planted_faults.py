@@ -52,6 +52,7 @@ from nncore.backends.native import NativeExecutable
 from nncore.backends.numpy import NumpyExecutable
 from nncore.compiler import FlatVectors
 from nncore.layers import Dropout
+from nncore.metrics import confusion
 from nncore.optimizers import Muon, Nadam, Optimizer
 
 numpy_backend = import_module("nncore.backends.numpy")
@@ -519,6 +520,12 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         "len(y_shape) > len(p_shape)",
         lambda: test_training.test_accuracy_by_shape("numpy"),
     ),
+    "counts are summed up from below": (
+        confusion.Confusion._at_thresholds,
+        "[..., -2::-1]",
+        "[..., :0:-1]",
+        lambda: test_golden.test_metric("FalsePositives"),
+    ),
     "metrics of all samples are weighted": (
         lower._score,
         " if counts else None",
@@ -903,6 +910,22 @@ KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
     "weights are left out of the totals": (
         [Patch("kernels/metrics.h", "value[i] * weight[i]", "value[i]")],
         definition("add_rows"),
+    ),
+    "what equals a threshold exceeds it": (
+        [Patch("kernels/counts.h", "(real)thresholds[middle] < p", "(real)thresholds[middle] <= p")],
+        definition("add_confusion"),
+    ),
+    "buckets are rounded down": (
+        [Patch("kernels/counts.h", "whole + (x > (real)whole)", "whole")],
+        definition("add_confusion"),
+    ),
+    "a matrix of classes is transposed": (
+        [Patch("kernels/counts.h", "label[r] * c + predicted[r]", "predicted[r] * c + label[r]")],
+        definition("add_pairs"),
+    ),
+    "equals of the k-th largest are not among the largest": (
+        [Patch("kernels/counts.h", "!(p[j] <= chosen)", "!(p[j] < chosen)")],
+        definition("top_k_matches"),
     ),
     "dropout starts one block late": (
         [Patch("kernels/random.h", "BLOCKS * group + (uint64_t)i", "BLOCKS * group + (uint64_t)i + 1")],

@@ -94,6 +94,7 @@ def _score(
         b.emit_to("add_penalty", (total,), rows, penalty)
     for name, metric, counts in metrics:
         with b.scope(name):
+            metric.build(prediction.shape)
             metric.lower(
                 b, targets.get(metric.target), prediction, _weight_of_rows(b, given, prediction) if counts else None
             )

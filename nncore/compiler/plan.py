@@ -86,7 +86,7 @@ class Plan(NamedTuple):
     workspace: int
     totals: Mapping[str, slice]
     """Where each total lies in their memory."""
-    initial: tuple[float, ...] = ()
+    initial: Array
     """What the memory of the totals holds before the first batch."""
 
 
@@ -114,7 +114,7 @@ def plan(program: Program, flat: Mapping[str, int], batch: int) -> Plan:
         root, start = program.root(name).name, program.start(name)
         if root in offsets:
             offsets[name] = offsets[root] + start
-    return Plan(batch, offsets, workspace, totals, tuple(initial))
+    return Plan(batch, offsets, workspace, totals, np.array(initial))
 
 
 def _lifetimes(program: Program) -> dict[str, tuple[Buffer, int, int]]:

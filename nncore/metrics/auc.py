@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from nncore.metrics.confusion import Confusion, checked_thresholds, evenly_space
 from nncore.program import Buffer, Shape
 
 CURVES = ("ROC", "PR", "PRGAIN")
-SUMMATIONS = ("interpolation", "majoring", "minoring")
+_HEIGHTS: dict[str, Callable[[Any, Any], Any]] = {
+    "interpolation": lambda low, high: (low + high) / 2, "minoring": np.minimum, "majoring": np.maximum,
+}  # fmt: skip
 EPSILON = 1e-7
 
 
@@ -61,7 +64,7 @@ class AUC(Confusion):
             even = evenly_spaced([0.0, *inner, 1.0])
         self.num_thresholds = len(inner) + 2
         self.curve = _one_of("curve", curve, CURVES)
-        self.summation_method = _one_of("summation_method", summation_method, SUMMATIONS)
+        self.summation_method = _one_of("summation_method", summation_method, tuple(_HEIGHTS))
         self.multi_label = bool(multi_label)
         self.num_labels = None if num_labels is None else positive_int("AUC", "num_labels", num_labels)
         self.from_logits = bool(from_logits)
@@ -102,12 +105,7 @@ class AUC(Confusion):
         else:
             x, y = self._curve()
             low, high = y[..., :-1], y[..., 1:]
-            height = {
-                "interpolation": (low + high) / 2,
-                "minoring": np.minimum(low, high),
-                "majoring": np.maximum(low, high),
-            }[self.summation_method]
-            areas = np.sum((x[..., :-1] - x[..., 1:]) * height, axis=-1)
+            areas = np.sum((x[..., :-1] - x[..., 1:]) * _HEIGHTS[self.summation_method](low, high), axis=-1)
         if not self.multi_label:
             return np.float64(areas)
         if self.label_weights is None:
@@ -116,25 +114,26 @@ class AUC(Confusion):
 
     def _curve(self) -> tuple[Array, Array]:
         """The points at the thresholds: x, which falls, and y."""
+        (tp, fn), (fp, tn) = (self._at_thresholds(v.value) for v in (self.positives, self.negatives))
         if self.curve == "ROC":
-            return ratio(self.false_positives, self.false_positives + self.true_negatives), self.recalls
+            return ratio(fp, fp + tn), ratio(tp, tp + fn)
         if self.curve == "PR":
-            return self.recalls, self.precisions
-        tp, fp, fn, tn = self.true_positives, self.false_positives, self.false_negatives, self.true_negatives
+            return ratio(tp, tp + fn), ratio(tp, tp + fp)
         scale = ratio(tp + fn, tn + fp)
         recall_gain = np.where(tp == 0, 0, 1 - scale * ratio(fn, tp))
         return np.maximum(recall_gain, 0), np.where(tp == 0, 1, 1 - scale * ratio(fp, tp))
 
     def _interpolated(self) -> Array:
         """The area below precision over recall, with true and false positives interpolated between thresholds."""
-        tp, positive = self.true_positives, self.true_positives + self.false_positives
+        tp, fn = self._at_thresholds(self.positives.value)
+        positive = tp + self.false_positives
         d_tp = tp[..., :-1] - tp[..., 1:]
         d_positive = np.maximum(positive[..., :-1] - positive[..., 1:], 0)
         slope = ratio(d_tp, d_positive)
         intercept = tp[..., 1:] - slope * positive[..., 1:]
         both = (positive[..., :-1] > 0) & (positive[..., 1:] > 0)
         step = np.where(both, ratio(positive[..., :-1], positive[..., 1:]), 1)
-        targets = tp[..., 1:] + self.false_negatives[..., 1:]
+        targets = tp[..., 1:] + fn[..., 1:]
         area: Array = np.sum(ratio(slope * (d_tp + intercept * np.log(step)), targets), axis=-1)
         return area
 

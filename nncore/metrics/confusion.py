@@ -14,9 +14,11 @@ from nncore.ops.counts import NOT_KEPT
 from nncore.program import Buffer, Shape
 
 
-def ratio(a: Any, b: Any) -> Any:
+def ratio(a: Any, b: Any) -> Array:
     """a / b, and 0 where b is 0."""
-    return np.divide(a, b, out=np.zeros(np.broadcast(a, b).shape), where=np.not_equal(b, 0))
+    none = b == 0
+    found: Array = np.where(none, 0, a / np.where(none, 1, b))
+    return found
 
 
 def evenly_spaced(thresholds: Sequence[float]) -> bool:
@@ -70,6 +72,8 @@ class Confusion(Metric):
         self._column_weights: list[float] | None = None
         self.columns = 1
         self._even = even
+        order = np.argsort(self.thresholds, kind="stable")
+        self._place = None if np.all(order[1:] > order[:-1]) else np.argsort(order, kind="stable")
         self._least = 1 if even and self.thresholds[0] < 0 else 0
         self._add_counts()
 
@@ -99,7 +103,7 @@ class Confusion(Metric):
         if weight is not None:
             (weight,) = b.emit("spread", weight, p)
         order = sorted(self.thresholds)
-        thresholds = b.constant("thresholds", [*order, np.inf])
+        thresholds = b.constant("thresholds", [*order, 0.0])
         columns = None if self._column_weights is None else b.constant("label_weights", self._column_weights)
         b.emit_to(
             "add_confusion", (b.total(self.positives), b.total(self.negatives)), p, t, weight, columns, thresholds,
@@ -108,10 +112,11 @@ class Confusion(Metric):
 
     def _at_thresholds(self, counts: Array) -> tuple[Array, Array]:
         """What exceeds each threshold, and what does not; thresholds last."""
-        above = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]
-        place = np.argsort(np.argsort(self.thresholds, kind="stable"), kind="stable")
-        positive: Array = above[..., 1:][..., place]
-        return positive, above[..., :1] - positive
+        above = np.cumsum(counts[..., ::-1], axis=-1)
+        positive: Array = above[..., -2::-1]
+        if self._place is not None:
+            positive = positive[..., self._place]
+        return positive, above[..., -1:] - positive
 
     @property
     def true_positives(self) -> Array:
@@ -133,23 +138,20 @@ class Confusion(Metric):
         """Negative targets with negative predictions, at each threshold."""
         return self._at_thresholds(self.negatives.value)[1]
 
-    @property
     def recalls(self) -> Array:
         """True positives of the positive targets, at each threshold."""
-        found: Array = ratio(self.true_positives, self.true_positives + self.false_negatives)
-        return found
+        positive, negative = self._at_thresholds(self.positives.value)
+        return ratio(positive, positive + negative)
 
-    @property
     def precisions(self) -> Array:
         """True positives of the positive predictions, at each threshold."""
-        found: Array = ratio(self.true_positives, self.true_positives + self.false_positives)
-        return found
+        true, false = self.true_positives, self.false_positives
+        return ratio(true, true + false)
 
-    @property
     def specificities(self) -> Array:
         """True negatives of the negative targets, at each threshold."""
-        found: Array = ratio(self.true_negatives, self.true_negatives + self.false_positives)
-        return found
+        positive, negative = self._at_thresholds(self.negatives.value)
+        return ratio(negative, positive + negative)
 
 
 class _AtThresholds(Confusion):
@@ -262,7 +264,7 @@ class Precision(_Share):
     """
 
     def values(self) -> Array:
-        return self.precisions
+        return self.precisions()
 
 
 class Recall(_Share):
@@ -277,7 +279,7 @@ class Recall(_Share):
     """
 
     def values(self) -> Array:
-        return self.recalls
+        return self.recalls()
 
 
 class _BestAt(Confusion):
@@ -285,7 +287,7 @@ class _BestAt(Confusion):
 
     Attributes:
         argument: The argument's name.
-        bounded, wanted: Names of the value that is bounded, and of the one whose best counts.
+        bounded, wanted: Names of the methods that give the value that is bounded, and of the one whose best counts.
     """
 
     argument = ""
@@ -302,8 +304,8 @@ class _BestAt(Confusion):
         super().__init__(thresholds, size > 1, None, class_id, name, dtype)
 
     def result(self) -> Any:
-        fits = getattr(self, self.bounded) >= self._bound
-        return np.max(np.where(fits, getattr(self, self.wanted), 0), initial=0.0)
+        fits = getattr(self, self.bounded)() >= self._bound
+        return np.max(np.where(fits, getattr(self, self.wanted)(), 0), initial=0.0)
 
     def get_config(self) -> dict[str, Any]:
         own = {"num_thresholds": self.num_thresholds, self.argument: self._bound, "class_id": self.class_id}

@@ -140,7 +140,7 @@ class MeanMetricWrapper(Mean):
         self.kwargs = kwargs
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        super().update_state(self.fn(y_true, y_pred, **self.kwargs), sample_weight)
+        super().update_state(self.fn(np.asarray(y_true), np.asarray(y_pred), **self.kwargs), sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "fn": serialize_keras_object(self.fn), **self.kwargs}

@@ -27,15 +27,15 @@ def add_confusion(
 ) -> None:  # fmt: skip
     """positives[c,i] += weight[m,n] column_weight[n] where t != 0, else negatives[c,i], for i thresholds below p
 
-    The thresholds ascend, the last is inf. With ``even`` those before it are spaced evenly over [0, 1], and i is
-    ceil(p (t - 2)), p limited to [0, 1], but at least ``least``. No threshold is below NaN. c is n, or 1: all columns
-    count as one.
+    The first t - 1 thresholds ascend, the last is not looked at. With ``even`` they are spaced evenly over [0, 1], and
+    i is ceil(p (t - 2)), p limited to [0, 1], but at least ``least``. No threshold is below NaN. c is n, or 1: all
+    columns count as one.
     """
     if even:
         below = np.maximum(np.ceil(np.clip(p, 0, 1) * p.dtype.type(len(thresholds) - 2)), least)
         below = np.where(np.isnan(p), 0, below).astype(np.int64)
     else:
-        below = np.where(np.isnan(p), 0, np.searchsorted(thresholds.astype(p.dtype), p))
+        below = np.where(np.isnan(p), 0, np.searchsorted(thresholds[:-1].astype(p.dtype), p))
     values = np.ones_like(p) if weight is None else weight
     if column_weight is not None:
         values = values * column_weight.astype(p.dtype)
