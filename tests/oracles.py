@@ -531,6 +531,6 @@ def random_problem(number: int) -> Problem:
         optimizer = SGD(0.1)  # the gradient before a norm has directions of 0 but for rounding, which Muon enlarges
     problem = Problem([*layers, *head], x, y, loss, chosen, optimizer, weight, batch)
     for some in (problem.metrics, problem.weighted_metrics):
-        if rng.random() < 0.4:
+        if kind in COUNTING and rng.random() < 0.4:
             some.append(pick(rng, *COUNTING[kind])())
     return problem
