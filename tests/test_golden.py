@@ -67,7 +67,7 @@ METRICS = (
     "BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy", "Precision", "Recall",
     "TruePositives", "FalsePositives", "TrueNegatives", "FalseNegatives", "AUC", "AUC#PR", "AUC#10",
     "PrecisionAtRecall", "SensitivityAtSpecificity", "F1Score", "FBetaScore", "MeanIoU", "Precision#topk",
-    "Recall#class",
+    "Recall#class", "CosineSimilarity", "LogCoshError", "KLDivergence", "Poisson", "Hinge",
 )  # fmt: skip
 OPTIMIZERS = {
     "SGD": [0, 1, 2, 3, 4, 5, 6, 7], "Adam": [0, 1, 2, 3, 4, 5, 6], "AdamW": [0], "Adamax": [0], "Nadam": [0],

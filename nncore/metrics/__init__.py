@@ -34,10 +34,19 @@ from nncore.metrics.means import LossMean, Mean, MeanMetricWrapper, Sum
 from nncore.metrics.of_losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
     MeanAbsoluteError,
+    MeanAbsolutePercentageError,
     MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
     RootMeanSquaredError,
     SparseCategoricalCrossentropy,
+    SquaredHinge,
 )
 from nncore.metrics.regression import ConcordanceCorrelation, PearsonCorrelation, R2Score
 from nncore.names import snake_case
@@ -45,6 +54,8 @@ from nncore.program import Shape
 from nncore.serialization import deserialize_keras_object, get_registered_object, serialize_keras_object
 
 _CLASSES: tuple[type[Metric], ...] = (
+    CategoricalHinge, CosineSimilarity, Hinge, KLDivergence, LogCoshError, MeanAbsolutePercentageError,
+    MeanSquaredLogarithmicError, Poisson, SquaredHinge,
     AUC, Accuracy, BinaryAccuracy, BinaryCrossentropy, BinaryIoU, CategoricalAccuracy, CategoricalCrossentropy,
     ConcordanceCorrelation, F1Score, FBetaScore, FalseNegatives, FalsePositives, IoU, MeanAbsoluteError, MeanIoU,
     MeanSquaredError, OneHotIoU, OneHotMeanIoU, PearsonCorrelation, Precision, PrecisionAtRecall, R2Score, Recall,
@@ -52,7 +63,9 @@ _CLASSES: tuple[type[Metric], ...] = (
     SparseCategoricalCrossentropy, SparseTopKCategoricalAccuracy, SpecificityAtSensitivity, TopKCategoricalAccuracy,
     TrueNegatives, TruePositives,
 )  # fmt: skip
-_ALIASES = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "bce": "binary_crossentropy"}
+_ALIASES = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "bce": "binary_crossentropy",
+    "mape": "mean_absolute_percentage_error", "msle": "mean_squared_logarithmic_error",
+}  # fmt: skip
 _BY_NAME: dict[str, type[Metric]] = {snake_case(cls.__name__): cls for cls in _CLASSES}
 _BY_NAME |= {alias: _BY_NAME[name] for alias, name in _ALIASES.items()}
 _NAMES = {**_BY_NAME, **{cls.__name__.lower(): cls for cls in _CLASSES}}
@@ -94,7 +107,8 @@ def get(identifier: Any) -> Metric:
         return get(deserialize(identifier))
     for name, function in losses.FUNCTIONS.items():
         if identifier is function:
-            return _BY_NAME[name]() if name in _BY_NAME else LossMean(losses.get(function), name, None)
+            known = name in _BY_NAME and name != "cosine_similarity"  # the loss is the negative of the metric
+            return _BY_NAME[name]() if known else LossMean(losses.get(function), name, None)
     raise unknown_name("metric", identifier, [*_BY_NAME, *_BY_SHAPE])
 
 

@@ -119,6 +119,12 @@ class LossMean(RowMean):
         # Loss.lower may start from the logits; metrics see predictions, as Keras's do.
         return self.loss.lower_value(b, target, prediction)
 
+    def lower(self, b: Builder, target: Buffer, prediction: Buffer, weight: Buffer | None) -> None:
+        mask = None if weight is None else self.loss.mask(b.emit, target)
+        if mask is not None:
+            (weight,) = b.emit("multiply", weight, mask)
+        super().lower(b, target, prediction, weight)
+
 
 class MeanMetricWrapper(Mean):
     """The mean of a function of targets and predictions.
