@@ -23,7 +23,7 @@ from nncore.serialization import (
     get_registered_object,
     serialize_keras_object,
 )
-from nncore.tracing import NotTraceable, Symbol
+from nncore.tracing import NotTraceable, Symbol, call, function_name, trace, trial
 
 Array = np.ndarray[Any, Any]
 Activation = Callable[..., Any]
@@ -270,6 +270,9 @@ _NAMES: dict[str, Activation] = {
 def get(identifier: Any) -> Activation:
     """The activation of a name, in any case, of a config, or the function itself; ``None`` means ``linear``.
 
+    Any function of x will do. Made of operators, NumPy functions and activations that programs have ops for, it becomes
+    these ops; else it is called with arrays, and its gradient is that of its attribute ``backward(dy, x, y)``.
+
     Raises:
         ValueError: for an unknown name (the known ones are listed).
     """
@@ -285,15 +288,15 @@ def get(identifier: Any) -> Activation:
         raise unknown_name("activation", identifier, _NAMES)
     if isinstance(identifier, dict):
         return deserialize(identifier)
-    if callable(identifier) and identifier in _NAMES.values():
+    if callable(identifier) and not isinstance(identifier, type):
         return identifier  # type: ignore[no-any-return]
     raise unknown_name("activation", identifier, _NAMES)
 
 
 def serialize(activation: Activation) -> Any:
     """The name of an activation; a config for a function of your own."""
-    own = _NAMES.get(activation.__name__) is not activation
-    return serialize_keras_object(activation) if own else activation.__name__
+    name = function_name(activation)
+    return name if _NAMES.get(name) is activation else serialize_keras_object(activation)
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Activation:
@@ -307,8 +310,14 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Ac
 
 def lower(activation: Activation, b: Builder, x: Buffer) -> Buffer:
     """Append an activation to a program."""
-    result: Symbol = activation(Symbol(b, x))
-    return result.buffer
+    if activation in _NAMES.values():
+        result: Symbol = activation(Symbol(b, x))
+        return result.buffer
+    name, backward = function_name(activation), getattr(activation, "backward", None)
+    found = trace(b, activation, x) if backward is None else None
+    if found is not None and not found.total:
+        return found.buffer
+    return call(b, name, activation, trial(name, activation, x.shape), [x], backward=backward)
 
 
 def output_shape(activation: Activation, shape: Shape) -> Shape:

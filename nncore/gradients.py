@@ -13,14 +13,14 @@ from nncore.arguments import positive_int
 from nncore.backends import Epoch, Memory
 from nncore.backends.base import Vectors
 from nncore.backends.numpy import NumpyBackend
-from nncore.compiler import lower_evaluate, lower_input_gradient, lower_train, plan
+from nncore.compiler import lower_input_gradient, lower_train, plan
 from nncore.data import Data, flat_rows
 from nncore.errors import GradientError
 from nncore.layers import Input
 from nncore.layers.base import Layer, elements
 from nncore.models import Sequential
 from nncore.optimizers import SGD
-from nncore.program import Program
+from nncore.program import Program, Shape
 from nncore.training import Machine, Trainer
 
 Array = np.ndarray[Any, Any]
@@ -139,11 +139,14 @@ def _sources(data: Data, x: Array) -> dict[str, Array]:
 def _weights(machine: Machine, trainer: Trainer, data: Data) -> list[Check]:
     """The trainable weights, against the loss of the batch in training."""
     weighted = data.sample_weight is not None
-    program = lower_train(machine.layers, machine.x_shape, trainer.loss, [], weighted, SGD(0.0))
+    weights, y = _shapes(data)
+    program = lower_train(
+        machine.layers, machine.x_shape, trainer.loss, [], weighted, SGD(0.0), weights=weights, y=y
+    )  # fmt: skip
     run = _Run(machine, program, _sources(data, flat_rows(data.x)))
     run()
     gradient = run.flat.gradient.copy()
-    rows = len(data) * elements(machine.output_shape[:-1])
+    rows = len(data) * elements(trainer.loss.rows_shape(machine.output_shape))
     checks = []
     for variable in (v for layer in machine.layers for v in layer.trainable_weights):
         at = machine.flat.offsets[variable.key]
@@ -157,16 +160,22 @@ def _inputs(machine: Machine, trainer: Trainer, data: Data) -> list[Check]:
     """The input, against the sum of the samples' losses in inference."""
     if data.x.dtype.kind != "f":
         return []
-    weighted = data.sample_weight is not None
     x = flat_rows(data.x).astype(np.float64)
-    lowered = lower_input_gradient(machine.layers, machine.x_shape, trainer.loss)
+    lowered = lower_input_gradient(machine.layers, machine.x_shape, trainer.loss, *_shapes(data))
     dx = np.zeros((len(x), *(n or 1 for n in machine.x_shape[1:])))
     weight = data.sample_weight if data.sample_weight is not None else np.ones(len(x))
     assert data.y is not None
-    _Run(machine, lowered, {"x_rows": x, "y_rows": flat_rows(data.y), "weight_rows": flat_rows(weight), "dx": dx})()
-    program = lower_evaluate(machine.layers, machine.x_shape, trainer.loss, [], weighted)
-    run = _Run(machine, program, _sources(data, x))
-    return [("x", x, dx.reshape(x.shape), run)]
+    arrays = {"x_rows": x, "y_rows": flat_rows(data.y), "weight_rows": flat_rows(weight), "dx": dx}
+    run = _Run(machine, lowered, arrays)
+    run()
+    return [("x", x, dx.reshape(x.shape).copy(), run)]
+
+
+def _shapes(data: Data) -> tuple[Shape, Shape]:
+    """The shapes of weights and targets, as programs are lowered for them."""
+    assert data.y is not None
+    weights = (None,) if data.sample_weight is None else (None, *data.sample_weight.shape[1:])
+    return weights, (None, *data.y.shape[1:])
 
 
 def _compare(

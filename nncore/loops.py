@@ -80,7 +80,7 @@ class ArrayFeed:
         self._start = self._next
         self.steps = min(self._wanted or self._pass, self._pass - self._start)
         self._next += self.steps
-        self.memory.totals[...] = self._executable.plan.initial
+        self._trainer.begin(self._executable.plan, self.memory, self._resolved)
         self.memory.done[0] = self._start
         return True
 
@@ -156,7 +156,7 @@ class BatchFeed:
     def begin(self) -> bool:
         """Start an epoch; whether there are batches for it."""
         self._rows = self._finished = 0
-        self.memory.totals[...] = self._plan.initial
+        self._trainer.begin(self._plan, self.memory, self._resolved)
         self.memory.done[0] = 0
         self._source.epoch_begins()
         if self._used is None or (self._anew and self._source.renews) or self._used == self._source.length:

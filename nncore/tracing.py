@@ -280,12 +280,34 @@ def trace(b: Builder, function: Callable[..., Any], *operands: Buffer) -> Symbol
     kept, penalties = len(b.instructions), len(b.penalties)
     try:
         result = function(*(Symbol(b, operand) for operand in operands))
-    except Exception:  # it needs values; an error of its own comes up again when it is called with arrays
+    except (TypeError, AttributeError, IndexError):  # it needs values (NotTraceable is a TypeError)
         result = None
     if isinstance(result, Symbol):
         return result
     del b.instructions[kept:], b.penalties[penalties:]
     return None
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """What a function is called in programs and errors: its name, or that of its class."""
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def trial(name: str, function: Callable[..., Any], *shapes: Shape) -> Shape:
+    """The shape of what ``function`` returns for arrays of these shapes, found by calling it with one row of zeros.
+
+    Raises:
+        ValueError: where that is not one row a sample.
+    """
+    zeros = [np.zeros([1 if n is None else n for n in shape], np.float32) for shape in shapes]
+    with np.errstate(all="ignore"):
+        found = np.shape(function(*zeros))
+    if len(found) < 1 or found[0] != 1:
+        received = " and ".join(str(z.shape) for z in zeros)
+        raise ValueError(
+            f"{name} must return one row a sample. Received: shape {found} for arrays of shape {received}."
+        )
+    return (None, *found[1:])
 
 
 def call(

@@ -126,7 +126,8 @@ class Machine:
         executable = self.executable(key, lower, min(len(x), PREDICT_BATCH))
         dx = np.empty(x.shape, np.float32)
         arrays = {name: flat_rows(array) for name, array in sources.items()}
-        memory = Memory(self.flat, np.empty(0, np.float32), np.empty(0), {**arrays, "dx": dx})
+        totals = np.array(executable.plan.initial)
+        memory = Memory(self.flat, np.empty(0, np.float32), totals, {**arrays, "dx": dx})
         executable.run(memory, one_pass(executable.program, len(x)), 0, -(-len(x) // executable.plan.batch))
         return dx
 
@@ -190,6 +191,8 @@ class Trainer:
 
     def _fit_targets(self, name: str, y: Array, machine: Machine) -> Array:
         """``y`` in the shape that the loss compares with the predictions."""
+        if self.loss.target == "any":
+            return y
         last, p = machine.layers[-1].name, machine.output_shape
         labels = self.loss.target == "labels"
         wanted = self.loss.target_shape(p)[1:]
@@ -264,6 +267,8 @@ class Trainer:
             [metrics.resolve(m, y_shape, p) for m in self.weighted_metrics],
         )
         for _, metric, _ in resolved:
+            if metric.target == "any":
+                continue
             wanted = p[1:-1] if metric.target == "labels" else p[1:]
             have, want = (int(np.prod([n for n in s if n is not None])) for s in (y_shape[1:], wanted))
             if have != want:
@@ -294,8 +299,8 @@ class Trainer:
             scored = (machine.layers, machine.x_shape, self.loss, plain, weights is not None)
             shape = weights or (None,)
             if mode == "train":
-                return lower_train(*scored, self.optimizer, counted, weights=shape)
-            return lower_evaluate(*scored, counted, weights=shape)
+                return lower_train(*scored, self.optimizer, counted, weights=shape, y=y_shape)
+            return lower_evaluate(*scored, counted, weights=shape, y=y_shape)
 
         return (mode, y_shape, weights, self), lower, resolved
 
@@ -312,6 +317,13 @@ class Trainer:
         """The weights, the optimizer's state, totals as they begin, and the arrays of ``data``."""
         state = self.optimizer.ensure_state(machine.flat.trained)
         return Memory(machine.flat, state, plan.initial.copy(), data.arrays())
+
+    def begin(self, plan: Plan, memory: Memory, resolved: Sequence[Score]) -> None:
+        """Start the totals over, and the metrics that keep their state themselves."""
+        memory.totals[...] = plan.initial
+        for score in resolved:
+            if score.metric.calls:
+                score.metric.reset_state()
 
     def logs(self, machine: Machine, plan: Plan, memory: Memory, resolved: Sequence[Score], rows: int) -> Logs:
         """Loss and metrics over the first ``rows`` samples, in the order of ``compile``."""
@@ -337,10 +349,10 @@ class Trainer:
                 f"input_gradient needs a loss of each sample, but {self.loss.name} is one of a whole batch."
             )
         weight = np.ones(len(data), np.float32) if data.sample_weight is None else data.sample_weight
-        shape = (None, *weight.shape[1:])
+        shape, y_shape = (None, *weight.shape[1:]), (None, *data.y.shape[1:])
         return machine.gradient(
-            ("input_gradient", self, shape),
-            lambda: lower_input_gradient(machine.layers, machine.x_shape, self.loss, shape),
+            ("input_gradient", self, shape, y_shape),
+            lambda: lower_input_gradient(machine.layers, machine.x_shape, self.loss, shape, y_shape),
             {"x_rows": data.x, "y_rows": data.y, "weight_rows": weight},
         )  # fmt: skip
 
@@ -348,6 +360,7 @@ class Trainer:
         """One step on all of ``data``; loss and metrics before it."""
         executable, resolved = self.executable(machine, "train", data, len(data))
         memory = self.memory(machine, executable.plan, data)
+        self.begin(executable.plan, memory, resolved)
         step = self.optimizer.steps
         epoch = Epoch(len(data), step=step, seed=self._seed, rates=self.optimizer.rates(step, 1))
         try:
@@ -360,6 +373,7 @@ class Trainer:
         """Loss and metrics of ``data`` as one batch."""
         executable, resolved = self.executable(machine, "evaluate", data, len(data))
         memory = self.memory(machine, executable.plan, data)
+        self.begin(executable.plan, memory, resolved)
         executable.run(memory, one_pass(executable.program, len(data)), 0, 1)
         return self.logs(machine, executable.plan, memory, resolved, len(data))
 

@@ -622,7 +622,7 @@ MAKERS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         ("Unknown activation: 'rleu'", "Did you mean 'relu'?", "Known names: ", "softmax"),
     ),
     "Dense activation of another kind": (lambda: Dense(1, activation=3), ("Unknown activation: 3",)),
-    "Dense activation of one's own": (lambda: Dense(1, activation=lambda x: x), ("Unknown activation", "Known names")),
+    "Dense activation that is a class": (lambda: Dense(1, activation=Dense), ("Unknown activation", "Known names")),
     "Dense initializer": (
         lambda: Dense(1, kernel_initializer="glorot"),
         ("Unknown initializer: 'glorot'", "glorot_normal", "glorot_uniform"),

@@ -76,6 +76,7 @@ layers.preprocessing
 layers.regularization
 layers.reshaping
 layers
+losses.custom
 losses.base
 losses.classification
 losses.overlap

@@ -97,7 +97,7 @@ class _Gradients:
 
     def add(self, buffer: Buffer, gradient: Buffer) -> None:
         root = self._b.root(buffer)
-        gradient = self._b.view(gradient, root.shape)
+        gradient = self._b.view(gradient, root.shape or (1,))  # ops take no shape ()
         if root.name in self._of:
             (gradient,) = self._b.emit("add", self._of[root.name], gradient)
         self._of[root.name] = gradient

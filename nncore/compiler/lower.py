@@ -51,16 +51,25 @@ def lower_predict(layers: Sequence[Layer], x_shape: Shape, direct: bool) -> Prog
 
 
 class _Targets:
-    """y in the form that a loss or metric takes, gathered once each."""
+    """y in the form that a loss or metric takes, gathered once each.
 
-    def __init__(self, b: Builder, prediction: Shape) -> None:
+    Args:
+        b: The program.
+        prediction: The shape of the predictions.
+        y: That of y, for what takes it as it is; by default that of the predictions.
+    """
+
+    def __init__(self, b: Builder, prediction: Shape, y: Shape | None = None) -> None:
         self._b = b
         self._prediction = prediction
+        self._y = prediction if y is None else y
         self._loaded: dict[tuple[str, Shape], Buffer] = {}
 
     def get(self, target: str, shape: Shape | None = None) -> Buffer:
         """``shape``: where it is not that of the predictions, less their last axis for labels."""
         labels = target == "labels"
+        if target == "any":
+            target, shape = "same", self._y
         if shape is None:
             shape = self._prediction[:-1] if labels else self._prediction
         if (target, shape) not in self._loaded:
@@ -69,19 +78,21 @@ class _Targets:
 
     def of(self, loss: Loss) -> Buffer:
         """The targets of a loss."""
+        if loss.target == "any":
+            return self.get("any")
         return self.get(loss.target, loss.target_shape(self._prediction))
 
 
 def _score(
     b: Builder, layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Score], weighted: bool,
-    weights: Shape,
+    weights: Shape, y: Shape | None,
 ) -> tuple[Buffer, Buffer | None]:  # fmt: skip
     """Append forward pass, loss and metrics with their running totals; returns the loss of each row and its weight.
 
     The loss of the batch is the mean of the rows' losses times their weights, whatever its reduction.
     """
     prediction = forward(b, layers, load(b, "x", x_shape))
-    targets = _Targets(b, prediction.shape)
+    targets = _Targets(b, prediction.shape, y)
     with b.scope("loss"):
         weight = load(b, "sample_weight", weights) if weighted else None
         rows = loss.lower(b, targets.of(loss), prediction)
@@ -95,7 +106,7 @@ def _score(
     for name, metric, counts in metrics:
         with b.scope(name):
             metric.build(prediction.shape)
-            metric.lower(
+            metric.append(
                 b, targets.get(metric.target), prediction, _weight_of_rows(b, given, prediction) if counts else None
             )
     return rows, weight
@@ -123,11 +134,11 @@ def _weight_of_rows(b: Builder, weight: Buffer | None, prediction: Buffer) -> Bu
 
 def lower_evaluate(
     layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool,
-    weighted_metrics: Sequence[Metric] = (), *, weights: Shape = (None,),
+    weighted_metrics: Sequence[Metric] = (), *, weights: Shape = (None,), y: Shape | None = None,
 ) -> Program:  # fmt: skip
     """x and y to the totals of loss and metrics; ``weights`` is the shape of the sample weights, batch axis first."""
     b = Builder("evaluate", training=False, scored=True)
-    _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted, weights)
+    _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted, weights, y)
     return b.finish()
 
 
@@ -140,17 +151,18 @@ def lower_vjp(layers: Sequence[Layer], x_shape: Shape) -> Program:
 
 
 def lower_input_gradient(
-    layers: Sequence[Layer], x_shape: Shape, loss: Loss, weights: Shape = (None,)
-) -> Program:  # fmt: skip
+    layers: Sequence[Layer], x_shape: Shape, loss: Loss, weights: Shape = (None,), y: Shape | None = None
+) -> Program:
     """x and y to the gradient of each sample's loss in x, times its ``weight``, as layers act in inference."""
     b = Builder("input_gradient", training=False)
     x = load(b, "x", x_shape)
     prediction = forward(b, layers, x)
     with b.scope("loss"):
         weight = load(b, "weight", weights)
-        rows = loss.lower(b, _Targets(b, prediction.shape).of(loss), prediction)
+        rows = loss.lower(b, _Targets(b, prediction.shape, y).of(loss), prediction)
         if weight.shape != rows.shape:
             weight = _spread(b, weight, rows)
+    b.emit_to("add_rows", (b.declare("total", LOSS_TOTAL, (), "float64"),), rows, weight)
     return _gradient_in(b, x, rows, weight)
 
 
@@ -167,11 +179,11 @@ def _gradient_in(b: Builder, x: Buffer, value: Buffer, d_value: Buffer) -> Progr
 
 def lower_train(
     layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool,
-    optimizer: Optimizer, weighted_metrics: Sequence[Metric] = (), *, weights: Shape = (None,),
+    optimizer: Optimizer, weighted_metrics: Sequence[Metric] = (), *, weights: Shape = (None,), y: Shape | None = None,
 ) -> Program:  # fmt: skip
     """x and y to totals and updated weights."""
     b = Builder("train", training=True, scored=True)
-    rows, weight = _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted, weights)
+    rows, weight = _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted, weights, y)
     averages = _take_averages(b)
     trained = [v for layer in layers for v in layer.weights if v.trainable]
     if trained:

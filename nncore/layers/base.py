@@ -16,7 +16,7 @@ from nncore.interpreter import interpret
 from nncore.names import auto_name
 from nncore.program import Buffer, Shape
 from nncore.serialization import construct
-from nncore.tracing import Symbol, call, trace
+from nncore.tracing import Symbol, call, trace, trial
 from nncore.variables import Tensor, Variable, Weights
 
 Array = np.ndarray[Any, Any]
@@ -190,14 +190,7 @@ class Layer(Weights):
             found = trace(b, lambda inputs: self._call(inputs, False), x)
             if found is not None:
                 return found.shape
-        zeros = np.zeros([1 if n is None else n for n in input_shape], np.float32)
-        shape = np.shape(self._call(zeros, False))
-        if len(shape) < 1 or shape[0] != 1:
-            raise ValueError(
-                f"{type(self).__name__}.call must return one row a sample. Received: shape {shape} for an input of "
-                f"shape {zeros.shape}."
-            )
-        return (None, *shape[1:])
+        return trial(f"{type(self).__name__}.call", lambda inputs: self._call(inputs, False), input_shape)
 
     def _eager(self, inputs: Any, training: bool | None) -> Tensor:
         """The outputs for an array, by the ops' NumPy definitions."""

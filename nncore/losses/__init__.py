@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nncore.errors import unknown_name
-from nncore.losses.base import REDUCTIONS, Loss, fit_target
+from nncore.losses.base import REDUCTIONS, Loss, LossFunctionWrapper, fit_target
 from nncore.losses.classification import (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
@@ -105,6 +105,8 @@ _BY_NAME: dict[str, type[Loss]] = {
 def get(identifier: Any) -> Loss:
     """The loss of a name (in any case), function, class, config or instance.
 
+    Any function of ``y_true`` and ``y_pred`` will do: see :class:`LossFunctionWrapper`.
+
     Raises:
         ValueError: for one nncore does not know (the known names are listed).
     """
@@ -123,6 +125,8 @@ def get(identifier: Any) -> Loss:
     for name, function in FUNCTIONS.items():
         if identifier is function:
             return CLASSES[name]()
+    if callable(identifier) and not isinstance(identifier, type):
+        return LossFunctionWrapper(identifier)
     raise unknown_name("loss", identifier, [*CLASSES, *ALIASES])
 
 
@@ -141,7 +145,8 @@ def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Loss
 __all__ = [
     "ALIASES", "CLASSES", "FUNCTIONS", "REDUCTIONS", "BinaryCrossentropy", "BinaryFocalCrossentropy",
     "CategoricalCrossentropy", "CategoricalFocalCrossentropy", "CategoricalGeneralizedCrossEntropy", "CategoricalHinge",
-    "CosineSimilarity", "Dice", "Hinge", "Huber", "KLDivergence", "LogCosh", "Loss", "MeanAbsoluteError",
+    "CosineSimilarity", "Dice", "Hinge", "Huber", "KLDivergence", "LogCosh", "Loss",
+    "LossFunctionWrapper", "MeanAbsoluteError",
     "MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError", "Poisson",
     "SparseCategoricalCrossentropy", "SquaredHinge", "Tversky", "binary_crossentropy", "binary_focal_crossentropy",
     "categorical_crossentropy", "categorical_focal_crossentropy", "categorical_generalized_cross_entropy",

@@ -15,10 +15,12 @@ import numpy as np
 from nncore import ops
 from nncore.arguments import float32_name
 from nncore.builder import Builder
+from nncore.losses import custom
 from nncore.names import snake_case
 from nncore.ops.losses import MEAN, SUM, WEIGHTED_MEAN
 from nncore.program import Buffer, Shape
-from nncore.serialization import construct
+from nncore.serialization import construct, deserialize_keras_object, serialize_keras_object
+from nncore.tracing import function_name
 
 Array = np.ndarray[Any, Any]
 Emit = Callable[..., tuple[Any, ...]]
@@ -42,8 +44,8 @@ class Loss:
         dtype: ``None`` or ``"float32"``.
 
     Attributes:
-        target: What ``y`` holds: ``"same"``, values in the shape of the predictions, or ``"labels"``, one integer
-            a row.
+        target: What ``y`` holds: ``"same"``, values in the shape of the predictions; ``"labels"``, one integer a row;
+            ``"any"``: it is taken as it is.
         probabilities: Whether ``y`` must lie in [0, 1].
         op: The op that computes one value a row.
         axis: The axis of the predictions that is one row.
@@ -67,6 +69,8 @@ class Loss:
         float32_name(type(self).__name__, dtype)
         self.reduction = reduction
         self.name = name or snake_case(type(self).__name__)
+        if self.calls:
+            self.target = "any"
 
     # What a loss defines.
 
@@ -90,6 +94,9 @@ class Loss:
 
     def lower_value(self, b: Builder, target: Buffer, prediction: Buffer) -> Buffer:
         """The same, from the predictions as they are, whatever computed them."""
+        if self.calls:
+            name = getattr(self, "function_name", type(self).__name__)
+            return custom.append(b, name, self.call, getattr(self, "backward", None), target, prediction)
         if self.target == "same":
             target = last_axis(b, target, self.axis)
         return self.value(b.emit, target, last_axis(b, prediction, self.axis))  # type: ignore[no-any-return]
@@ -114,16 +121,35 @@ class Loss:
 
     def target_shape(self, prediction: Shape) -> Shape:
         """The shape of targets for predictions of a shape."""
-        return prediction if self.target == "same" else self.rows_shape(prediction)
+        return self.rows_shape(prediction) if self.target == "labels" else prediction
 
     def rows_shape(self, prediction: Shape) -> Shape:
         """The shape of the loss's values for predictions of a shape."""
+        if self.calls:
+            return prediction[:1]
         return without_axis(self.name, prediction, self.axis)
+
+    @property
+    def calls(self) -> bool:
+        """Whether a subclass defined ``call``: the function of targets and predictions that it is then."""
+        for cls in type(self).__mro__:
+            if {"value", "lower", "lower_value", "op"} & set(vars(cls)):
+                return False
+            if "call" in vars(cls):
+                return True
+        return False
 
     # On arrays.
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
-        """One value a row, for arrays whose shapes fit."""
+        """One value a row, for arrays whose shapes fit.
+
+        A subclass may define it, in place of ``value``, for a loss of its own: ``y_true`` comes as it is, and it
+        returns one value a sample, or several, whose mean counts, or one for the batch. Made of operators, NumPy
+        functions, layers and activations that programs have ops for (see :class:`nncore.tracing.Symbol`), it becomes
+        these ops. Else, and always where the class defines ``backward``, it is called with arrays, batch by batch;
+        training then needs ``backward(self, y_true, y_pred)``, the slope of each sample's value in its predictions.
+        """
         if self.target == "same":
             y_true = np.moveaxis(y_true, self.axis, -1)
         return self.value(ops.evaluate, y_true, np.moveaxis(y_pred, self.axis, -1))  # type: ignore[no-any-return]
@@ -161,6 +187,40 @@ class Loss:
     def from_config(cls, config: dict[str, Any]) -> Loss:
         """The loss that ``config`` describes."""
         return construct(cls, config)
+
+
+class LossFunctionWrapper(Loss):
+    """A loss that is a function of targets and predictions; see :meth:`Loss.call` for what it may be.
+
+    Args:
+        fn: ``fn(y_true, y_pred, **kwargs)``. Where it is no formula, its attribute ``backward(y_true, y_pred)`` gives
+            the slope of each sample's value in its predictions.
+        reduction, name, dtype: As for all losses.
+        kwargs: Passed on to ``fn``.
+    """
+
+    def __init__(
+        self, fn: Callable[..., Any], reduction: str | None = "sum_over_batch_size", name: str | None = None,
+        dtype: str | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        if not callable(fn):
+            raise ValueError(f"LossFunctionWrapper: fn must be a function of y_true and y_pred. Received: fn={fn!r}.")
+        self.function_name = function_name(fn)
+        super().__init__(name or self.function_name, reduction, dtype)
+        self.fn = fn
+        self.kwargs = kwargs
+        if hasattr(fn, "backward"):
+            self.backward = fn.backward
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.fn(y_true, y_pred, **self.kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "fn": serialize_keras_object(self.fn), **self.kwargs}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Loss:
+        return cls(**{**config, "fn": deserialize_keras_object(config["fn"], family="losses")})
 
 
 class RowLoss(Loss):
@@ -213,7 +273,7 @@ def fit_target(owner: str, target: str, y: Array, prediction: tuple[int, ...], a
         ValueError: where it cannot be.
     """
     wanted = without_axis(owner, prediction, axis) if target == "labels" else prediction
-    if y.shape == wanted:
+    if y.shape == wanted or target == "any":
         return y
     if y.shape == (*wanted, 1) or (*y.shape, 1) == wanted:
         return y.reshape([n or 0 for n in wanted])

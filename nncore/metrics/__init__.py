@@ -52,6 +52,7 @@ from nncore.metrics.regression import ConcordanceCorrelation, PearsonCorrelation
 from nncore.names import snake_case
 from nncore.program import Shape
 from nncore.serialization import deserialize_keras_object, get_registered_object, serialize_keras_object
+from nncore.tracing import function_name
 
 _CLASSES: tuple[type[Metric], ...] = (
     CategoricalHinge, CosineSimilarity, Hinge, KLDivergence, LogCoshError, MeanAbsolutePercentageError,
@@ -91,7 +92,8 @@ def check(identifier: Any) -> None:
 def get(identifier: Any) -> Metric:
     """The metric of a name, class, config, loss function or instance. One given as a string is named as typed.
 
-    Names are those of the classes, also in snake case, in capitals or not, and ``mse mae bce``.
+    Any other function of targets and predictions is a metric by its mean: see :class:`MeanMetricWrapper`. Names are
+    those of the classes, also in snake case, in capitals or not, and ``mse mae bce``.
     """
     if isinstance(identifier, Metric):
         return identifier
@@ -109,6 +111,8 @@ def get(identifier: Any) -> Metric:
         if identifier is function:
             known = name in _BY_NAME and name != "cosine_similarity"  # the loss is the negative of the metric
             return _BY_NAME[name]() if known else LossMean(losses.get(function), name, None)
+    if callable(identifier) and not isinstance(identifier, type):
+        return MeanMetricWrapper(identifier, function_name(identifier).strip("<>"))
     raise unknown_name("metric", identifier, [*_BY_NAME, *_BY_SHAPE])
 
 

@@ -18,7 +18,7 @@ from nncore.builder import Builder
 from nncore.interpreter import interpret
 from nncore.losses import fit_target
 from nncore.names import snake_case
-from nncore.program import Buffer, Shape
+from nncore.program import Buffer, Function, Shape
 from nncore.serialization import construct
 from nncore.variables import Variable
 
@@ -29,15 +29,15 @@ class Metric:
     """Base of all metrics.
 
     A subclass makes its variables with ``add_variable`` and defines ``result``, and either ``update_state``, called
-    with arrays, or ``lower``, whose ops become part of compiled programs.
+    with arrays batch by batch, or ``lower``, whose ops become part of compiled programs.
 
     Args:
         dtype: ``None`` or ``"float32"``, the type of predictions and targets.
         name: The key under which ``History`` and ``evaluate`` report it.
 
     Attributes:
-        target: What ``y`` holds: ``"same"``, values in the shape of the predictions, or ``"labels"``, one integer
-            a row.
+        target: What ``y`` holds: ``"same"``, values in the shape of the predictions; ``"labels"``, one integer a row;
+            ``"any"``: it is taken as it is.
         better: ``"max"`` or ``"min"``: which way is better; ``None``: not known.
         elementwise: Whether each prediction counts by itself: a vector of them is then one a row, and there may be a
             weight for each. Otherwise a vector is one row.
@@ -50,6 +50,8 @@ class Metric:
     def __init__(self, dtype: str | None = None, name: str | None = None) -> None:
         float32_name(type(self).__name__, dtype)
         self.name = name or snake_case(type(self).__name__)
+        if self.calls:
+            self.target = "any"
         self._variables: list[Variable] = []
 
     # State.
@@ -106,6 +108,25 @@ class Metric:
         ``weight`` holds one value a row of the predictions; ``None``: all weigh 1.
         """
         raise NotImplementedError(f"{type(self).__name__} must define update_state() or lower().")
+
+    def append(self, b: Builder, target: Buffer, prediction: Buffer, weight: Buffer | None) -> None:
+        """Append the metric to a program: by ``lower``, or by ``update_state`` where a subclass defines that."""
+        if not self.calls:
+            self.lower(b, target, prediction, weight)
+            return
+
+        def body(outputs: Sequence[Array], inputs: Sequence[Array | None]) -> None:
+            self.update_state(*inputs[:2], **({} if inputs[2] is None else {"sample_weight": inputs[2]}))
+
+        b.call(Function(type(self).__name__, body), [], target, prediction, weight)
+
+    @property
+    def calls(self) -> bool:
+        """Whether ``update_state`` was defined by a class further down than ``lower``: it keeps the state itself."""
+        for cls in type(self).__mro__:
+            if "update_state" in vars(cls) or "lower" in vars(cls):
+                return cls is not Metric and "lower" not in vars(cls)
+        return False
 
     def absorb(self, totals: Mapping[str, Array], rows: int) -> None:
         """Add to the variables what ``lower`` summed up, by their names, over so many rows of predictions."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from nncore.losses import Loss
 from nncore.metrics.base import Array, Metric, fit_weight
 from nncore.program import Buffer
 from nncore.serialization import deserialize_keras_object, serialize_keras_object
+from nncore.tracing import trace
 
 
 def _samplewise(owner: str, values: Array, sample_weight: Any, reduce: Callable[..., Any]) -> tuple[Array, Any]:
@@ -77,7 +79,10 @@ class RowMean(Mean):
         raise NotImplementedError(f"{type(self).__name__} must define values().")
 
     def lower(self, b: Builder, target: Buffer, prediction: Buffer, weight: Buffer | None) -> None:
-        values = self.values(b, target, prediction)
+        self.add(b, self.values(b, target, prediction), weight)
+
+    def add(self, b: Builder, values: Buffer, weight: Buffer | None) -> None:
+        """Append what adds one value a row to the mean."""
         b.emit_to("add_rows", (b.total(self.total),), values, weight)
         if weight is not None:
             b.emit_to("add_rows", (b.total(self.count),), weight, None)
@@ -126,8 +131,11 @@ class LossMean(RowMean):
         super().lower(b, target, prediction, weight)
 
 
-class MeanMetricWrapper(Mean):
+class MeanMetricWrapper(RowMean):
     """The mean of a function of targets and predictions.
+
+    In a program the function becomes ops where it is a formula that gives one value a row, else it is called with
+    arrays.
 
     Args:
         fn: ``fn(y_true, y_pred, **kwargs)``: values with one row a sample.
@@ -146,7 +154,14 @@ class MeanMetricWrapper(Mean):
         self.kwargs = kwargs
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        super().update_state(self.fn(np.asarray(y_true), np.asarray(y_pred), **self.kwargs), sample_weight)
+        Mean.update_state(self, self.fn(np.asarray(y_true), np.asarray(y_pred), **self.kwargs), sample_weight)
+
+    def append(self, b: Builder, target: Buffer, prediction: Buffer, weight: Buffer | None) -> None:
+        found = trace(b, partial(self.fn, **self.kwargs), target, prediction)
+        if found is None or found.total or found.shape != prediction.shape[:-1]:
+            super().append(b, target, prediction, weight)
+        else:
+            self.add(b, found.buffer, weight)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "fn": serialize_keras_object(self.fn), **self.kwargs}
