@@ -138,6 +138,10 @@ class CallbackList(Callback):
         found = [c for c in self.callbacks if isinstance(c, kind)]
         return found[-1] if found else None
 
+    def has(self, kind: type[Callback]) -> bool:
+        """Whether a callback of this kind is there."""
+        return self._find(kind) is not None
+
     def append(self, callback: Callback) -> None:
         """Add a callback at the end."""
         self.callbacks.extend(_flatten(callback))
@@ -427,7 +431,9 @@ class LambdaCallback(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Stops training when the loss of a batch is NaN or infinite.
+    """Stops training when the loss of a batch is NaN or infinite, and leaves the weights as they are then.
+
+    It takes the place of what ``compile(on_nan=…)`` chose.
 
     Args:
         raise_error: Raise ``RuntimeError`` at once instead of ending training in order.

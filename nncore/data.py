@@ -10,8 +10,11 @@ import numpy as np
 
 from nncore.errors import DataError
 from nncore.program import Shape
+from nncore.sparse import Sparse, from_scipy
 
 Array = np.ndarray[Any, Any]
+
+Samples = Array | Sparse
 
 CHUNK = 1 << 18
 """Values looked at together: a megabyte of them stays in the cache for a second look, and takes little memory."""
@@ -21,7 +24,7 @@ CHUNK = 1 << 18
 class Data:
     """Samples with what belongs to them, one row each."""
 
-    x: Array
+    x: Samples
     y: Array | None = None
     sample_weight: Array | None = None
 
@@ -39,8 +42,21 @@ class Data:
 
     def arrays(self) -> dict[str, Array]:
         """The arrays under the names that programs give them."""
-        named = {"x_rows": self.x, "y_rows": self.y, "sample_weight_rows": self.sample_weight}
-        return {name: flat_rows(array) for name, array in named.items() if array is not None}
+        given = {"x": self.x, "y": self.y, "sample_weight": self.sample_weight}
+        return {key: a for name, part in given.items() if part is not None for key, a in named(name, part).items()}
+
+
+def named(name: str, part: Samples) -> dict[str, Array]:
+    """An array, or those of a sparse matrix, under the names that programs give them."""
+    if not isinstance(part, Sparse):
+        return {f"{name}_rows": flat_rows(part)}
+    parts = {f"{name}_rows": part.starts, f"{name}_values": part.values, f"{name}_columns": part.columns}
+    return {key: array.reshape(-1, 1) for key, array in parts.items()}
+
+
+def as_samples(name: str, value: Any) -> Samples:
+    """``value`` as an array, or as a sparse matrix where it is one; ``DataError`` for anything else."""
+    return from_scipy(name, value) if hasattr(value, "tocsr") else as_array(name, value)
 
 
 def as_array(name: str, value: Any) -> Array:
@@ -51,9 +67,15 @@ def as_array(name: str, value: Any) -> Array:
     """
     if value is None:
         raise DataError(f"{name} is required. Received: {name}=None.")
+    if hasattr(value, "tocsr"):
+        raise DataError(f"{name} must be a dense array. Received: a sparse {type(value).__name__}; use its toarray().")
+    if hasattr(value, "iloc") and hasattr(value, "columns"):
+        value = _from_frame(name, value)
+    elif hasattr(value, "detach"):
+        value = value.detach().cpu()
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"{name} must be an array of numbers with rows of one length. {error}") from None
     if array.ndim == 0:
         raise DataError(f"{name} must be an array with one row a sample. Received: {value!r:.60}.")
@@ -72,6 +94,35 @@ def as_array(name: str, value: Any) -> Array:
     return array
 
 
+def _from_frame(name: str, frame: Any) -> Array:
+    """A frame of pandas as an array, of the dtype that all its columns fit into."""
+    dtypes = list(frame.dtypes)
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in dtypes) and dtypes:
+        array: Array = frame.to_numpy(np.result_type(*dtypes))
+        return array
+    columns = [_from_column(name, label, frame.iloc[:, i]) for i, label in enumerate(frame.columns)]
+    return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0))
+
+
+def _from_column(name: str, label: Any, column: Any) -> Array:
+    """A column as float64, what is missing as NaN; ``DataError`` names the column that holds no numbers."""
+    kind = getattr(column.dtype, "kind", "O")
+    found = f"dtype {column.dtype}"
+    if kind in "fiub" or (kind == "O" and not any(isinstance(item, str) for item in column)):
+        try:
+            array: Array = column.to_numpy(np.float64, na_value=np.nan)
+            return array
+        except (TypeError, ValueError) as error:
+            found = str(error)
+    elif kind == "O":
+        row, item = next((i, item) for i, item in enumerate(column) if isinstance(item, str))
+        found = f"{item!r:.40} in row {row}"
+    raise DataError(
+        f"{name} must hold numbers in all columns. Received: {found} of the column {label!r}. Encode it as numbers, or "
+        "drop it."
+    )
+
+
 def _from_objects(name: str, array: Array) -> Array:
     """An object array, such as a frame of mixed columns gives, as float64."""
     try:
@@ -86,12 +137,14 @@ def _from_objects(name: str, array: Array) -> Array:
         raise DataError(f"{name} must hold real numbers. Received: dtype object.") from None
 
 
-def flat_rows(array: Array) -> Array:
-    """The array with one axis of rows and one of values, as programs read it."""
+def flat_rows(array: Samples) -> Array:
+    """The array with one axis of rows and one of values, as programs read it; ``DataError`` for what is sparse."""
+    if isinstance(array, Sparse):
+        raise DataError("Gradients in x need a dense x. Received: a sparse one; pass x.toarray().")
     return array if array.ndim == 2 else array.reshape(len(array), -1)
 
 
-def fit_samples(name: str, array: Array, shape: Shape) -> Array:
+def fit_samples(name: str, array: Samples, shape: Shape) -> Samples:
     """``array`` in the shape that a model takes; one-feature models also take a vector.
 
     Raises:
@@ -100,10 +153,11 @@ def fit_samples(name: str, array: Array, shape: Shape) -> Array:
     wanted = shape[1:]
     if array.shape[1:] == wanted:
         return array
-    if wanted == (1,) and array.ndim == 1:
-        return array.reshape(-1, 1)
-    if array.shape[1:] == (*wanted, 1):
-        return array.reshape(array.shape[:-1])
+    if not isinstance(array, Sparse):
+        if wanted == (1,) and array.ndim == 1:
+            return array.reshape(-1, 1)
+        if array.shape[1:] == (*wanted, 1):
+            return array.reshape(array.shape[:-1])
     hint = ""
     if array.ndim == 1 and wanted == (len(array),):
         hint = f" For one sample, pass {name}[None, :]."
@@ -118,7 +172,7 @@ def _spell(shape: Shape) -> str:
     return "(" + ", ".join(["rows", *(str(n) for n in shape[1:])]) + ("," if len(shape) == 1 else "") + ")"
 
 
-def check_lengths(**arrays: Array | None) -> None:
+def check_lengths(**arrays: Samples | None) -> None:
     """Raise ``DataError`` where the arrays do not have as many rows as the first."""
     present = [(name, array) for name, array in arrays.items() if array is not None]
     first, reference = present[0]
@@ -152,8 +206,21 @@ def _refuse(name: str, array: Array, bad: Callable[[Array], Array], what: str) -
             raise DataError(f"{name} {what} Received: {value} in {where}.")
 
 
-def check_finite(name: str, array: Array) -> None:
+def check_finite(name: str, array: Samples) -> None:
     """Raise ``DataError`` naming row and column of the first value that is NaN or infinite as float32."""
+    if isinstance(array, Sparse):
+        part = array.stored()
+        try:
+            check_finite(name, array.values[part])
+        except DataError:
+            bad = ~(np.abs(array.values[part]) <= np.finfo(np.float32).max)
+            i = part.start + int(np.argmax(bad))
+            row, column = array.place(i)
+            raise DataError(
+                f"{name} must be finite in float32; compile(check_finite=False) turns this check off. "
+                f"Received: {array.values[i]} in row {row}, column {column}."
+            ) from None
+        return
     if array.dtype.kind != "f":
         return
     limit = np.finfo(np.float32).max

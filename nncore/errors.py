@@ -17,6 +17,19 @@ class GradientError(ArithmeticError):
     """A gradient is not that of the loss."""
 
 
+class NonFiniteError(FloatingPointError):
+    """The loss or the weights of a training became NaN or infinite; the last finite weights were restored.
+
+    Attributes:
+        epoch, batch: Where it showed, both counted from 0, as callbacks count them.
+        layer: The first layer whose output, gradient or weights were not finite; ``None`` where it was no layer's.
+    """
+
+    def __init__(self, message: str, epoch: int, batch: int, layer: str | None) -> None:
+        super().__init__(message)
+        self.epoch, self.batch, self.layer = epoch, batch, layer
+
+
 def unknown_name(kind: str, received: object, known: Iterable[str]) -> ValueError:
     """A ``ValueError`` for a name nncore does not know: lists the known ones and suggests the closest."""
     import difflib

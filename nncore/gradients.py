@@ -158,7 +158,7 @@ def _weights(machine: Machine, trainer: Trainer, data: Data) -> list[Check]:
 
 def _inputs(machine: Machine, trainer: Trainer, data: Data) -> list[Check]:
     """The input, against the sum of the samples' losses in inference."""
-    if data.x.dtype.kind != "f":
+    if flat_rows(data.x).dtype.kind != "f":
         return []
     x = flat_rows(data.x).astype(np.float64)
     lowered = lower_input_gradient(machine.layers, machine.x_shape, trainer.loss, *_shapes(data))

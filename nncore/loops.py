@@ -6,14 +6,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from nncore.backends import Epoch, Executable, Poll
-from nncore.callbacks import CallbackList
-from nncore.data import Data
-from nncore.errors import DataError
+from nncore.callbacks import CallbackList, TerminateOnNaN
+from nncore.compiler import LOSS_TOTAL
+from nncore.data import Data, Samples
+from nncore.errors import DataError, NonFiniteError
+from nncore.guard import Guard, Setting, diagnose, failure
 from nncore.metrics import Score
 from nncore.ops import Shuffle
 from nncore.sources import Batch, Source
@@ -50,10 +53,12 @@ class ArrayFeed:
         self._executable, self._resolved = trainer.executable(machine, mode, data, min(batch, len(data)))
         self.memory = trainer.memory(machine, self._executable.plan, data)
         self.memory.workspace = self._executable.workspace()
-        self._trainer, self._machine = trainer, machine
+        self._trainer, self.machine = trainer, machine
         self._anew = mode == "evaluate"
         self._batch = self._executable.plan.batch
-        self._epoch = Epoch(len(data))
+        self._rows = len(data)
+        self._seed = 0
+        self._order: Shuffle | None = None
         self._shuffle: Any = False
         self._generator: np.random.Generator | None = None
         self._pass = -(-len(data) // self._batch)
@@ -64,19 +69,17 @@ class ArrayFeed:
 
     def seed(self, seed: int, shuffle: Any) -> None:
         """Let random ops and row orders be functions of ``seed``; ``shuffle`` is what ``fit`` takes."""
-        self._epoch = replace(self._epoch, seed=seed)
-        self._shuffle = shuffle
+        self._seed, self._shuffle = seed, shuffle
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
     def begin(self) -> bool:
         """Start an epoch; whether there are batches for it."""
         if self._anew:
-            self._epoch = one_pass(self._executable.program, self._epoch.count)
+            self._seed = one_pass(self._executable.program, self._rows).seed
         if self._anew or self._next >= self._pass:
             self._next = 0
             if self._generator is not None:
-                order = _order(self._generator, self._epoch.count, self._shuffle, self._batch)
-                self._epoch = replace(self._epoch, shuffle=order)
+                self._order = _order(self._generator, self._rows, self._shuffle, self._batch)
         self._start = self._next
         self.steps = min(self._wanted or self._pass, self._pass - self._start)
         self._next += self.steps
@@ -88,12 +91,31 @@ class ArrayFeed:
         """Get batch ``i`` of the epoch ready for ``run``; whether there is one."""
         return i < self.steps
 
-    def run(self, first: int, last: int, step: int = 0, rates: Array | None = None, poll: Poll | None = None) -> None:
+    def run(
+        self, first: int, last: int, step: int = 0, rates: Array | None = None, poll: Poll | None = None,
+        watch: bool = False,
+    ) -> None:  # fmt: skip
         """Run batches ``first`` to ``last`` of the epoch; ``step`` is the training step of the first of them."""
-        at = self._start
-        epoch = replace(self._epoch, step=max(0, step - at - first), rates=rates)
-        report = None if poll is None else lambda done: poll(done - at)
-        self._executable.run(self.memory, epoch, at + first, at + last, report)
+        _, _, epoch, at = self.setting(first, step, rates, watch)
+        report = None if poll is None else lambda done: poll(done - self._start)
+        self._executable.run(self.memory, epoch, at, at + last - first, report)
+
+    def setting(self, i: int, step: int, rates: Array | None, watch: bool = False) -> Setting:
+        """What runs batch ``i`` of the epoch and those after it."""
+        at = self._start + i
+        epoch = Epoch(self._rows, self._order, max(0, step - at), self._seed, rates, watch)
+        return self._executable, self.memory, epoch, at
+
+    def mark(self) -> None:
+        """Remember the batch that was fetched, for ``setting``."""
+
+    def rewind(self, done: int) -> None:
+        """Take the batches from number ``done`` on as not yet run."""
+        self.memory.done[0] = self._start + done
+
+    def loss(self) -> float:
+        """The total of the loss."""
+        return float(self.memory.totals[self._executable.plan.offsets[LOSS_TOTAL]])
 
     @property
     def done(self) -> int:
@@ -102,8 +124,8 @@ class ArrayFeed:
 
     def logs(self, done: int) -> Logs:
         """Loss and metrics as means over the epoch's first ``done`` batches."""
-        rows = min((self._start + done) * self._batch, self._epoch.count) - self._start * self._batch
-        return self._trainer.logs(self._machine, self._executable.plan, self.memory, self._resolved, rows)
+        rows = min((self._start + done) * self._batch, self._rows) - self._start * self._batch
+        return self._trainer.logs(self.machine, self._executable.plan, self.memory, self._resolved, rows)
 
     def end(self) -> None:
         """End the epoch: say so where there was less data than wanted."""
@@ -136,13 +158,14 @@ class BatchFeed:
         executable, self._resolved = trainer.executable(machine, mode, data, len(data))
         self._plan = executable.plan
         self.memory = trainer.memory(machine, self._plan, data)
-        self._trainer, self._machine, self._mode = trainer, machine, mode
+        self._trainer, self.machine, self._mode = trainer, machine, mode
         self._source, self._prepare = source, prepare
         self._loaded: dict[Any, tuple[Executable, list[Score], Array]] = {}
         self._anew = mode == "evaluate" or steps is None
         self._wanted = steps
         self._seed = 0
         self._ready: Data | None = None
+        self._marked: Data | None = None
         self._used: int | None = None  # batches used of the pass; None: there is none
         self._rows = self._finished = 0
         self.steps: int | None = steps or source.length
@@ -178,17 +201,16 @@ class BatchFeed:
                 self._used = (self._used or 0) + 1
         return self._ready is not None
 
-    def run(self, first: int, last: int, step: int = 0, rates: Array | None = None, poll: Poll | None = None) -> None:
+    def run(
+        self, first: int, last: int, step: int = 0, rates: Array | None = None, poll: Poll | None = None,
+        watch: bool = False,
+    ) -> None:  # fmt: skip
         """Run the batch that was fetched; ``step`` is its training step."""
         assert self._ready is not None
         assert last == first + 1
         data, self._ready = self._ready, None
-        executable, self._resolved, workspace = self._load(data)
-        memory = replace(self.memory, arrays=data.arrays(), workspace=workspace)
+        executable, memory, epoch, _ = self._setting(data, step, rates)
         memory.done[0] = 0
-        epoch = Epoch(len(data), step=step, seed=self._seed, rates=rates)
-        if self._mode == "evaluate":
-            epoch = one_pass(executable.program, len(data))
         try:
             executable.run(memory, epoch, 0, 1)
         finally:
@@ -196,12 +218,36 @@ class BatchFeed:
                 self._finished += 1
                 self._rows += len(data)
 
+    def setting(self, i: int, step: int, rates: Array | None, watch: bool = False) -> Setting | None:
+        """What runs batch ``i`` of the epoch, the one that was marked."""
+        return None if self._marked is None else self._setting(self._marked, step, rates)
+
+    def _setting(self, data: Data, step: int, rates: Array | None) -> Setting:
+        executable, self._resolved, workspace = self._load(data)
+        epoch = Epoch(len(data), step=step, seed=self._seed, rates=rates)
+        if self._mode == "evaluate":
+            epoch = one_pass(executable.program, len(data))
+        return executable, replace(self.memory, arrays=data.arrays(), workspace=workspace), epoch, 0
+
+    def mark(self) -> None:
+        """Remember the batch that was fetched, for ``setting``."""
+        self._marked = self._ready
+
+    def rewind(self, done: int) -> None:
+        """Count the batches from number ``done`` on as not yet run."""
+        self._finished = done
+
+    def loss(self) -> float:
+        """The total of the loss."""
+        return float(self.memory.totals[self._plan.offsets[LOSS_TOTAL]])
+
     def _load(self, data: Data) -> tuple[Executable, list[Score], Array]:
         """The program for ``data``, for batches of at least as many rows, its metrics and its workspace."""
         assert data.y is not None
-        key = (data.y.shape[1:], None if data.sample_weight is None else data.sample_weight.shape[1:])
+        weights = None if data.sample_weight is None else data.sample_weight.shape[1:]
+        key = (data.y.shape[1:], weights, type(data.x))
         if key not in self._loaded or self._loaded[key][0].plan.batch < len(data):
-            executable, resolved = self._trainer.executable(self._machine, self._mode, data, len(data))
+            executable, resolved = self._trainer.executable(self.machine, self._mode, data, len(data))
             if executable.plan.totals != self._plan.totals:
                 raise DataError(
                     "All batches must suit the same metrics, and have sample weights or none: one does not as those "
@@ -217,7 +263,7 @@ class BatchFeed:
 
     def logs(self, done: int) -> Logs:
         """Loss and metrics as means over the batches of the epoch."""
-        return self._trainer.logs(self._machine, self._plan, self.memory, self._resolved, self._rows)
+        return self._trainer.logs(self.machine, self._plan, self.memory, self._resolved, self._rows)
 
     def end(self) -> None:
         """End the epoch: say so where there was less data than wanted."""
@@ -249,13 +295,22 @@ def fit(
 ) -> None:  # fmt: skip
     """The epoch loop of training."""
     logs: Logs = {}
+    guard = Guard(feed.memory, feed.loss, trainer.on_nan != "ignore" and not callbacks.has(TerminateOnNaN))
     with _in_order(callbacks, feed, validation):
         callbacks.on_train_begin()
         for number in range(initial_epoch, epochs):
             if not feed.begin():
                 break
             callbacks.on_epoch_begin(number)
-            logs = _train(trainer, feed, callbacks, stopped)
+            trained = _train(trainer, feed, callbacks, stopped, guard, number)
+            if guard.trips():
+                error = _recover(trainer, feed, callbacks, guard, number)
+                if trainer.on_nan == "raise":
+                    raise error
+                warnings.warn(str(error), RuntimeWarning, stacklevel=3)
+                callbacks.model.stop_training = True
+                break
+            logs = trained
             feed.end()
             if validation is not None and _due(number, validation_freq) and validation.begin():
                 scores = _evaluate(validation, callbacks, stopped_evaluating)
@@ -267,33 +322,73 @@ def fit(
         callbacks.on_train_end(logs)
 
 
-def _train(trainer: Trainer, feed: Feed, callbacks: CallbackList, stopped: Stopped) -> Logs:
+def _train(
+    trainer: Trainer, feed: Feed, callbacks: CallbackList, stopped: Stopped, guard: Guard, number: int
+) -> Logs:  # fmt: skip
     """Train on every batch once; the optimizer's step count is right even when the run is broken off."""
     optimizer = trainer.optimizer
     first = optimizer.steps
     hooks = callbacks.has_train_batch_hooks
+
+    def poll(done: int) -> None:
+        callbacks.progress(done, feed.logs(done))
+        guard.keep_at_times(number, done, first + done)
+
     try:
         if feed.whole and not hooks:
+            if guard.on:
+                guard.begin(number, first)
             steps = feed.steps or 0
-            rates = optimizer.rates(first, steps)
-            feed.run(0, steps, first, rates, lambda done: callbacks.progress(done, feed.logs(done)))
-            callbacks.progress(steps, feed.logs(steps))
-            return feed.logs(steps)
+            feed.run(0, steps, first, optimizer.rates(first, steps), poll, guard.on)
+            logs = feed.logs(feed.done)
+            callbacks.progress(feed.done, logs)
+            return logs
         i = 0
         while feed.fetch(i):
             if hooks:
                 callbacks.on_train_batch_begin(i)
+            if guard.on and guard.keep(number, i, first + i):
+                feed.mark()
             feed.run(i, i + 1, first + i, optimizer.rates(first + i, 1))
             i += 1
             optimizer.steps = first + i
+            logs = feed.logs(i)
             if hooks:
-                callbacks.on_train_batch_end(i - 1, feed.logs(i))
-            callbacks.progress(i, feed.logs(i))
-            if stopped():
+                callbacks.on_train_batch_end(i - 1, logs)
+            callbacks.progress(i, logs)
+            if stopped() or (guard.on and not isfinite(feed.loss())):
                 break
         return feed.logs(i)
     finally:
         optimizer.steps = first + feed.done
+
+
+def _recover(
+    trainer: Trainer, feed: Feed, callbacks: CallbackList, guard: Guard, number: int
+) -> NonFiniteError:  # fmt: skip
+    """Restore the last finite weights, with the optimizer's state and step count; the error that tells of it.
+
+    A whole epoch has left a copy from some batches before: those are run again, one by one, each from a new copy.
+    """
+    optimizer = trainer.optimizer
+    shown, loss = feed.done, feed.loss()
+    whole = guard.is_whole()
+    batch = shown - 1
+    if whole:
+        guard.restore()
+        if feed.whole and not callbacks.has_train_batch_hooks:
+            first = guard.steps - guard.batch
+            for i in range(guard.batch, shown):
+                if not guard.keep(number, i, first + i):
+                    break
+                feed.run(i, i + 1, first + i, optimizer.rates(first + i, 1))
+            guard.restore()
+        batch = guard.batch
+        feed.rewind(batch)
+        optimizer.steps = guard.steps
+    setting = feed.setting(batch, optimizer.steps, optimizer.rates(optimizer.steps, 1))
+    layer, what = (None, "") if setting is None else diagnose(setting, feed.machine.layers, feed.machine.flat)
+    return failure(guard, number, shown - 1 if not isfinite(loss) else batch, loss, layer, what, whole)
 
 
 def evaluate(feed: Feed, callbacks: CallbackList, stopped: Stopped) -> Logs:
@@ -330,7 +425,7 @@ def _evaluate(feed: Feed, callbacks: CallbackList, stopped: Stopped) -> Logs:
 
 
 def predict(
-    machine: Machine, x: Array, batch: int, steps: int, callbacks: CallbackList, out: Array | None, stopped: Stopped
+    machine: Machine, x: Samples, batch: int, steps: int, callbacks: CallbackList, out: Array | None, stopped: Stopped
 ) -> Array:
     """Predictions for the first ``steps`` batches of samples whose shape fits."""
     executable, memory = machine.prediction(x, batch, out)
@@ -357,7 +452,7 @@ def predict(
 
 
 def predict_batches(
-    machine: Machine, source: Source, prepare: Callable[[Batch, int], Array], steps: int | None,
+    machine: Machine, source: Source, prepare: Callable[[Batch, int], Samples], steps: int | None,
     callbacks: CallbackList, stopped: Stopped,
 ) -> Array:  # fmt: skip
     """Predictions for the batches of a source, one after the other."""

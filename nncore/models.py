@@ -13,8 +13,9 @@ from nncore.builder import Builder
 from nncore.callbacks import CallbackList, History
 from nncore.compiler import forward, lower_predict
 from nncore.copies import clone_model, model_from_json
-from nncore.data import Data, as_array, check_lengths, fit_samples
+from nncore.data import Data, Samples, as_array, as_samples, check_lengths, fit_samples
 from nncore.errors import DataError, unknown_name
+from nncore.guard import MODES
 from nncore.layers.base import Layer, sample_shape
 from nncore.layers.core import InputLayer
 from nncore.metrics import check as check_metric
@@ -151,7 +152,7 @@ class Sequential(Layer):
             self.trainable = False
         _tell_apart(self, "", {})
 
-    def _ready(self, x: Array | None = None) -> Machine:
+    def _ready(self, x: Samples | None = None) -> Machine:
         """The machine of the layers as they are now, built for the samples ``x`` if they were not."""
         if not self.built and x is not None:
             self.build((None, *(x.shape[1:] if x.ndim > 1 else (1,))))
@@ -283,6 +284,7 @@ class Sequential(Layer):
         self, optimizer: Any = "rmsprop", loss: Any = None, loss_weights: Any = None, metrics: Any = None,
         weighted_metrics: Any = None, run_eagerly: bool = False, steps_per_execution: int = 1,
         jit_compile: Any = "auto", auto_scale_loss: bool = True, *, check_finite: bool = True,
+        on_nan: str = "raise",
     ) -> None:  # fmt: skip
         """Choose how the model is trained and scored.
 
@@ -294,12 +296,20 @@ class Sequential(Layer):
             weighted_metrics: The same, for metrics for which sample weights (and class weights) count.
             run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: Taken for Keras's sake; without effect.
             check_finite: Whether ``fit`` and ``evaluate`` refuse NaN and infinities in x and y.
+            on_nan: What ``fit`` does where the loss, of whatever cause, or a weight becomes NaN or infinite. With
+                ``"raise"`` it ends, the last finite weights are restored, with the optimizer's state and step count,
+                and a ``NonFiniteError`` says where it began. With ``"stop"`` a warning says it, and ``fit`` returns
+                what was logged before that epoch. With ``"ignore"``, or with a ``TerminateOnNaN`` callback, training
+                goes on, as in Keras. Hooks of batches still see the batch that shows it. ``evaluate`` and the methods
+                for single batches report such a loss as it is.
 
         Raises:
             ValueError: for names nncore does not know (known ones are listed), a loss that does not fit the last layer.
         """
         if loss_weights is not None:
             raise ValueError(f"compile: loss_weights must be None. Received: loss_weights={loss_weights!r}.")
+        if on_nan not in MODES:
+            raise unknown_name("compile on_nan", on_nan, MODES)
         if loss is None:
             raise ValueError(f"compile needs a loss, such as loss='mse'. Known names: {', '.join(losses.CLASSES)}.")
         chosen, weighted = _listed(metrics), _listed(weighted_metrics)
@@ -312,7 +322,7 @@ class Sequential(Layer):
                 f"'sum_over_batch_size' or 'sum'. Received: reduction={loss_object.reduction!r}."
             )
         self._check_softmax(loss_object)
-        self._trainer = Trainer(loss_object, chosen, optimizers.get(optimizer), bool(check_finite), weighted)
+        self._trainer = Trainer(loss_object, chosen, optimizers.get(optimizer), bool(check_finite), weighted, on_nan)
         self._compiled_with = {
             "optimizer": self._trainer.optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
             "weighted_metrics": weighted_metrics, "run_eagerly": run_eagerly,
@@ -367,7 +377,7 @@ class Sequential(Layer):
         self, trainer: Trainer, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, prefix: str = ""
     ) -> tuple[Machine, Data]:
         """The machine, built if it was not, and the caller's data as arrays that fit it."""
-        machine = self._ready(as_array(f"{prefix}x", x))
+        machine = self._ready(as_samples(f"{prefix}x", x))
         self._check_softmax(trainer.loss)
         return machine, trainer.prepare(machine, x, y, sample_weight, class_weight, prefix)
 
@@ -393,7 +403,7 @@ class Sequential(Layer):
                 )
         source = _source(x, steps)
         first = source.peek()
-        machine = self._ready(None if first is None else as_array(f"{prefix}x", first[0]))
+        machine = self._ready(None if first is None else as_samples(f"{prefix}x", first[0]))
         self._check_softmax(trainer.loss)
 
         def prepare(batch: Batch, i: int) -> Data:
@@ -411,9 +421,10 @@ class Sequential(Layer):
         """Train for ``epochs - initial_epoch`` epochs.
 
         Args:
-            x: Samples, one a row: any array of numbers (of NumPy, pandas, PyTorch, …) or nested lists. Or what hands
-                over batches ``(x, y)`` or ``(x, y, sample_weight)``: a ``utils.PyDataset``, a generator or another
-                iterator, or an iterable, which is gone through anew each epoch. Such batches may differ in size.
+            x: Samples, one a row: any array of numbers (of NumPy, pandas, PyTorch, …), nested lists, or a sparse
+                matrix of SciPy, of which one batch at a time is made dense. Or what hands over batches ``(x, y)`` or
+                ``(x, y, sample_weight)``: a ``utils.PyDataset``, a generator or another iterator, or an iterable, which
+                is gone through anew each epoch. Such batches may differ in size.
             y: Targets, one a row; ``None`` where ``x`` hands over batches.
             batch_size: Rows in a step of arrays, by default 32, or with ``steps_per_epoch`` as many as make so many
                 steps. The last batch may be smaller.
@@ -552,7 +563,7 @@ class Sequential(Layer):
         steps = _optional("predict", "steps", steps)
         if hands_over_batches(x):
             return self._predict_batches(x, steps, verbose, callbacks, out)
-        samples = as_array("x", x)
+        samples = as_samples("x", x)
         machine = self._ready(samples)
         samples = fit_samples("x", samples, machine.x_shape)
         _check_out(out, (len(samples), *machine.output_shape[1:]))
@@ -574,11 +585,11 @@ class Sequential(Layer):
             raise ValueError("predict: out must be None where x hands over batches: their rows are not known.")
         source = _source(x, steps)
         first = source.peek()
-        machine = self._ready(None if first is None else as_array("x", first[0]))
+        machine = self._ready(None if first is None else as_samples("x", first[0]))
 
-        def prepare(batch: Batch, i: int) -> Array:
+        def prepare(batch: Batch, i: int) -> Samples:
             name = f"batch {i} x"
-            return fit_samples(name, as_array(name, batch[0]), machine.x_shape)
+            return fit_samples(name, as_samples(name, batch[0]), machine.x_shape)
 
         length = steps or source.length
         hooks = CallbackList(callbacks, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=1, steps=length)
@@ -587,7 +598,7 @@ class Sequential(Layer):
 
     def predict_on_batch(self, x: Any) -> Array:
         """Predictions for all of ``x`` at once, silently."""
-        samples = as_array("x", x)
+        samples = as_samples("x", x)
         machine = self._ready(samples)
         return machine.predict(fit_samples("x", samples, machine.x_shape), len(samples))
 
@@ -636,7 +647,7 @@ class Sequential(Layer):
             DataError: where x or dy does not fit.
             ValueError: where something in the model has no gradient.
         """
-        samples = as_array("x", x)
+        samples = as_samples("x", x)
         machine = self._ready(samples)
         samples = fit_samples("x", samples, machine.x_shape)
         d_predictions = fit_samples("dy", as_array("dy", dy), machine.output_shape)

@@ -20,10 +20,14 @@ from typing import Any, NamedTuple
 Shape = tuple[int | None, ...]
 """A shape whose first entry is ``None`` where it is the batch."""
 
-KINDS = ("source", "input", "output", "parameter", "frozen", "gradient", "state", "workspace", "total")
-"""Where a buffer's memory comes from: a data set of the caller (``source``: any dtype, rows picked by index), a
-batch-sized slice of a caller's array (``input``, ``output``), the flat vectors of a model (``parameter``, ``frozen``,
-``gradient``, ``state``), the workspace of one call, or the sums that outlive a batch (``total``, float64)."""
+KINDS = ("source", "pool", "input", "output", "parameter", "frozen", "gradient", "state", "workspace", "total")
+"""Where a buffer's memory comes from: a data set of the caller (``source``: any dtype, rows picked by index;
+``pool``: what the rows of a source point into, of any length), a batch-sized slice of a caller's array (``input``,
+``output``), the flat vectors of a model (``parameter``, ``frozen``, ``gradient``, ``state``), the workspace of one
+call, or the sums that outlive a batch (``total``, float64)."""
+
+CALLERS = ("source", "pool", "input", "output")
+"""The kinds that are arrays of the caller."""
 
 DTYPES = ("real", "int32", "float64", "any")
 """``real`` is the float type of the compiled kernels; ``any`` is a source's own dtype."""
@@ -159,7 +163,7 @@ class Program:
 
     def validate(self) -> None:
         """Raise ``ValueError`` where an instruction reads what nothing wrote, or writes what it must not."""
-        given = ("source", "input", "parameter", "frozen", "state", "total", "gradient")
+        given = ("source", "pool", "input", "parameter", "frozen", "state", "total", "gradient")
         written = {name for name, b in self.buffers.items() if b.base is None and b.kind in given}
         for i, instruction in enumerate(self.instructions):
             for operand in instruction.inputs:
@@ -172,7 +176,7 @@ class Program:
                 if operand is None:
                     continue
                 root = self.root(operand)
-                if root.kind in ("source", "input"):
+                if root.kind in ("source", "pool", "input"):
                     raise ValueError(f"Program {self.name!r}, instruction {i} writes the read-only {operand!r}.")
                 written.add(root.name)
 

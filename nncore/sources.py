@@ -62,9 +62,18 @@ Sequence = PyDataset
 
 def hands_over_batches(x: Any) -> bool:
     """Whether ``x`` is no array but makes batches: a data set, an iterator or an iterable of them."""
-    if x is None or isinstance(x, np.ndarray | list | tuple | dict | str | bytes) or hasattr(x, "__array__"):
+    if x is None or isinstance(x, list | tuple | dict | str | range) or hasattr(x, "__array__") or _is_buffer(x):
         return False
     return _by_index(x) or (hasattr(x, "__iter__") and not hasattr(x, "tocsr") and not hasattr(x, "iloc"))
+
+
+def _is_buffer(x: Any) -> bool:
+    """Whether it is an ``array.array``, a ``memoryview`` or the like."""
+    try:
+        memoryview(x)
+    except TypeError:
+        return False
+    return True
 
 
 def _by_index(x: Any) -> bool:

@@ -24,13 +24,16 @@ from nncore.compiler import (
 )
 from nncore.data import (
     Data,
+    Samples,
     as_array,
+    as_samples,
     check_finite,
     check_labels,
     check_lengths,
     check_probabilities,
     fit_samples,
     flat_rows,
+    named,
 )
 from nncore.errors import DataError
 from nncore.layers.base import Layer, elements
@@ -38,6 +41,7 @@ from nncore.losses import Loss
 from nncore.metrics import Score
 from nncore.optimizers import Optimizer
 from nncore.program import Program, Shape
+from nncore.sparse import Sparse
 
 Array = np.ndarray[Any, Any]
 Logs = dict[str, Any]
@@ -96,31 +100,32 @@ class Machine:
         self.flat.adopt()
         return self._executables[where]
 
-    def predict(self, x: Array, batch: int, out: Array | None = None) -> Array:
+    def predict(self, x: Samples, batch: int, out: Array | None = None) -> Array:
         """Predictions for samples whose shape fits, in ``out`` or a new float32 array."""
         executable, memory = self.prediction(x, batch, out)
         executable.run(memory, one_pass(executable.program, len(x)), 0, -(-len(x) // batch))
         return memory.arrays["predictions"]
 
-    def prediction(self, x: Array, batch: int, out: Array | None = None) -> tuple[Executable, Memory]:
+    def prediction(self, x: Samples, batch: int, out: Array | None = None) -> tuple[Executable, Memory]:
         """What predicts ``x`` in batches of ``batch`` rows, into the array ``"predictions"`` of the memory."""
-        direct = x.dtype == np.float32 and x.flags.c_contiguous
+        sparse = isinstance(x, Sparse)
+        direct = not isinstance(x, Sparse) and x.dtype == np.float32 and x.flags.c_contiguous
         executable = self.executable(
-            ("predict", direct), lambda: lower_predict(self.layers, self.x_shape, direct), batch
+            ("predict", direct, sparse), lambda: lower_predict(self.layers, self.x_shape, direct, sparse), batch
         )
         if direct and batch == PREDICT_BATCH:
             self.short = executable.predictor(self.flat) or _no_short
             self.short_on = backends.current()
         if out is None:
             out = np.empty((len(x), *(n for n in self.output_shape[1:] if n is not None)), np.float32)
-        arrays = {"x": x} if direct else {"x_rows": flat_rows(x)}
+        arrays: dict[str, Any] = {"x": x} if direct else named("x", x)
         return executable, Memory(self.flat, np.empty(0, np.float32), np.empty(0), {**arrays, "predictions": out})
 
-    def vjp(self, x: Array, dy: Array) -> Array:
+    def vjp(self, x: Samples, dy: Samples) -> Array:
         """The gradient in x of the sum of all predictions' products with ``dy``."""
         return self.gradient("vjp", lambda: lower_vjp(self.layers, self.x_shape), {"x_rows": x, "dy_rows": dy})
 
-    def gradient(self, key: Any, lower: Callable[[], Program], sources: dict[str, Array]) -> Array:
+    def gradient(self, key: Any, lower: Callable[[], Program], sources: dict[str, Samples]) -> Array:
         """What a program that ends in ``dx`` gives for these arrays of one row a sample."""
         x = sources["x_rows"]
         executable = self.executable(key, lower, min(len(x), PREDICT_BATCH))
@@ -141,6 +146,7 @@ class Trainer:
         optimizer: The optimizer.
         finite: Whether to refuse NaN and infinities in the data.
         weighted_metrics: Metrics for which sample weights count.
+        on_nan: What ``fit`` does where the loss becomes NaN or infinite: one of ``guard.MODES``.
 
     Attributes:
         scores: The metrics as the last data resolved them.
@@ -148,13 +154,14 @@ class Trainer:
 
     def __init__(
         self, loss: Loss, metrics: Sequence[Any], optimizer: Optimizer, finite: bool,
-        weighted_metrics: Sequence[Any] = (),
+        weighted_metrics: Sequence[Any] = (), on_nan: str = "raise",
     ) -> None:  # fmt: skip
         self.loss = loss
         self.metrics = list(metrics)
         self.weighted_metrics = list(weighted_metrics)
         self.optimizer = optimizer
         self.finite = finite
+        self.on_nan = on_nan
         self.scores: list[Score] = []
         self._resolved: dict[tuple[Shape, Shape], list[Score]] = {}
         self._seed = random.draw_seed()
@@ -165,7 +172,7 @@ class Trainer:
         self, machine: Machine, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, prefix: str = ""
     ) -> Data:
         """The caller's data as arrays that fit the model; raises ``DataError`` before anything else happens."""
-        xs = as_array(f"{prefix}x", x)
+        xs = as_samples(f"{prefix}x", x)
         ys = as_array(f"{prefix}y", y)
         check_lengths(**{f"{prefix}x": xs, f"{prefix}y": ys})
         xs = fit_samples(f"{prefix}x", xs, machine.x_shape)
@@ -289,7 +296,7 @@ class Trainer:
         return machine.program(*self._lowering(machine, mode, y_shape, (None,) if weighted else None)[:2])
 
     def _lowering(
-        self, machine: Machine, mode: str, y_shape: Shape, weights: Shape | None
+        self, machine: Machine, mode: str, y_shape: Shape, weights: Shape | None, sparse: bool = False
     ) -> tuple[Any, Callable[[], Program], list[Score]]:
         """The key under which a program is kept, what lowers it, and its metrics."""
         resolved = self.resolve_metrics(y_shape, machine)
@@ -299,17 +306,17 @@ class Trainer:
             scored = (machine.layers, machine.x_shape, self.loss, plain, weights is not None)
             shape = weights or (None,)
             if mode == "train":
-                return lower_train(*scored, self.optimizer, counted, weights=shape, y=y_shape)
-            return lower_evaluate(*scored, counted, weights=shape, y=y_shape)
+                return lower_train(*scored, self.optimizer, counted, weights=shape, y=y_shape, sparse=sparse)
+            return lower_evaluate(*scored, counted, weights=shape, y=y_shape, sparse=sparse)
 
-        return (mode, y_shape, weights, self), lower, resolved
+        return (mode, y_shape, weights, sparse, self), lower, resolved
 
     def executable(self, machine: Machine, mode: str, data: Data, batch: int) -> tuple[Executable, list[Score]]:
         """The program for ``data``, loaded for batches of ``batch`` rows, and its metrics."""
         assert data.y is not None
         y_shape: Shape = (None, *data.y.shape[1:])
         weights = None if data.sample_weight is None else (None, *data.sample_weight.shape[1:])
-        key, lower, resolved = self._lowering(machine, mode, y_shape, weights)
+        key, lower, resolved = self._lowering(machine, mode, y_shape, weights, isinstance(data.x, Sparse))
         self.scores = resolved
         return machine.executable(key, lower, batch), resolved
 

@@ -26,6 +26,7 @@ cdef extern from "threads.h" nogil:
 
 cdef enum:
     # Where an operand lives: the memories in the order in which run() takes them, then the caller's arrays.
+    TOTALS = 4
     WORKSPACE = 5
     REGIONS = 6
     ARRAYS = 6
@@ -112,6 +113,7 @@ cdef struct Run:
     uint64_t step
     int64_t batch, row_count, first, last, at
     nn_step now
+    const double *watched  # a total; the run stops after the batch that makes it NaN or infinite. NULL: none is watched
     bint stop  # the caller's wish, which it does not take back
     int dealt  # the instruction at work on all threads
     double breath, work
@@ -156,7 +158,7 @@ cdef class Code:
         instructions: ``(op, operands, dims, attributes, cost, when)`` each: operands as ``(region, byte offset)`` or
             ``None``, dims as ``(size, per_row)``, cost in nanoseconds for each of the dims' product, and the index of
             the rate that must not be 0 for it to run, or -1.
-        arrays: ``"source"``, ``"input"`` or ``"output"`` for each array that run() takes.
+        arrays: ``"source"``, ``"pool"``, ``"input"`` or ``"output"`` for each array that run() takes.
         batch: Rows in a full batch.
         sizes: Bytes that each of the six memories must have.
         updates_from: The first instruction from which on a batch must be finished: a run may stop before it, not after.
@@ -209,7 +211,7 @@ cdef class Code:
 
     def run(
         self, list memories, list arrays, int64_t count, tuple shuffle, uint64_t step, uint64_t seed, rates,
-        int64_t first, int64_t last, int64_t[::1] done, poll=None, call=None,
+        int64_t first, int64_t last, int64_t[::1] done, poll=None, call=None, int64_t watched=-1,
     ):
         """Run batches ``first`` to ``last`` over ``count`` rows; ``done[0]`` counts those finished.
 
@@ -217,7 +219,8 @@ cdef class Code:
         The workspace among the memories may be ``None``: the code has one of its own for each call at work. Every now
         and then looks for signals and calls ``poll(batches finished)``; an exception stops the run before the
         next batch, or inside one as long as it may be broken off. ``call(i, batch)`` does instruction ``i`` where its op
-        is ``"python"``; what it raises stops the run at once.
+        is ``"python"``; what it raises stops the run at once. ``watched``
+        is the byte offset of a total: where it becomes NaN or infinite, the run stops after that batch. -1: none.
         """
         cdef char *region[REGIONS]
         cdef nn_source sources[MAX_ARRAYS]
@@ -254,6 +257,9 @@ cdef class Code:
         run.step, run.now.seed = step, seed
         run.row_count, run.first, run.last, run.at = count, first, last, first
         run.done = &done[0]
+        run.watched = NULL
+        if watched >= 0:
+            run.watched = <const double *> (region[TOTALS] + watched)
         run.calls = call is not None
         self.execute(&run, shuffle is not None, poll, call)
 
@@ -267,9 +273,9 @@ cdef class Code:
         for i in range(len(arrays)):
             view = View(arrays[i], self.kinds[i] == "output")
             held.append(view)
-            if view.buffer.ndim < 1 or view.buffer.shape[0] < rows:
+            if view.buffer.ndim < 1 or (view.buffer.shape[0] < rows and self.kinds[i] != "pool"):
                 raise ValueError(f"Array {i} must have at least {rows} rows.")
-            if self.kinds[i] == "source":
+            if self.kinds[i] in ("source", "pool"):
                 sources[i] = source_of(f"Array {i}", view)
             else:
                 sources[i].base, sources[i].row_stride = <char *> view.buffer.buf, view.buffer.strides[0]
@@ -372,6 +378,7 @@ cdef class Predictor:
                 run.row_count, run.first, run.at = rows, 0, 0
                 run.last = (rows + self.code.batch - 1) // self.code.batch
                 run.done = &done
+                run.watched = NULL
                 run.calls = False
                 self.code.execute(&run, False, None, None)
             finally:
@@ -512,7 +519,7 @@ cdef bint begin_batch(Run *run) noexcept nogil:
     """Point the instructions and the step at the batch at hand; stop, and answer False, where there is none left."""
     cdef int64_t start = run.at * run.batch
     cdef int64_t size = min(run.batch, run.row_count - start)
-    if run.at >= run.last or run.stop:
+    if run.at >= run.last or run.stop or (run.watched != NULL and run.watched[0] - run.watched[0] != 0):
         run.stop = True
         return False
     run.bound = run.full

@@ -295,6 +295,22 @@ def source(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Arra
 
 
 SOURCE_ROWS = 211
+STORED = 700
+"""Values of the sparse matrix: a few a row, some of them for one place."""
+
+
+def row_starts(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Of a sparse matrix: some rows are empty, and the first value is not the first row's."""
+    cuts = np.sort(rng.integers(3, STORED, SOURCE_ROWS + 1))
+    return (cuts * (dims["n"] > 0)).astype(np.int64)[:, None]
+
+
+def stored(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    return real(rng, (STORED, 1), dims)
+
+
+def stored_columns(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    return rng.integers(0, max(1, dims["n"]), (STORED, 1)).astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -735,6 +751,7 @@ CASES = {
         ),
         Case("gather", ROWS, ((source,),)),
         Case("gather_int", ROWS, ((source,),)),
+        Case("gather_csr", ROWS, ((row_starts, stored, stored_columns),)),
         Case("sgd", PARAMETERS, ((real, real),), state=((0, 0),)),
         Case(
             "sgd_momentum", PARAMETERS, ((real, real, real),), state=((0, 0), (1, 1)),

@@ -336,7 +336,7 @@ def test_every_op_that_layers_and_losses_use_has_a_rule() -> None:
     expected |= {n for n, op in ops.OPS.items() if op.body.__module__.rpartition(".")[2] in silent}
     expected |= {
         "dense_relu", "dense_tanh", "dense_sigmoid", "loss_scale", "spread", "where_larger", "row_order", "gather",
-        "gather_int", "constant", "add_penalty", "limit_norm", "softmax_cross_entropy_train",
+        "gather_csr", "gather_int", "constant", "add_penalty", "limit_norm", "softmax_cross_entropy_train",
         "sparse_softmax_cross_entropy_train", "moving_average", "hinge_targets", "known_labels", "weigh_rows",
     }  # fmt: skip
     assert without == expected

@@ -19,9 +19,11 @@ import planted
 import pytest
 import test_bad_input
 import test_compiler
+import test_data_kinds
 import test_determinism
 import test_golden
 import test_gradients
+import test_guard
 import test_kernels
 import test_layers
 import test_lockstep
@@ -32,6 +34,7 @@ import test_normalization
 import test_ops
 import test_optimizers
 import test_regularizers
+import test_sources
 import test_training
 from planted import Patch
 
@@ -40,12 +43,14 @@ from nncore import (
     backends,
     callbacks,
     data,
+    guard,
     loops,
     losses,
     metrics,
     models,
     ops,
     random,
+    sources,
     training,
 )
 from nncore.backends.native import NativeExecutable
@@ -577,7 +582,7 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
     ),
     # executors
     "every epoch draws the masks of the first": (
-        NumpyExecutable.run,
+        NumpyExecutable._step,
         "epoch.step + i",
         "i",
         numbered(test_lockstep.test_weights_after_epochs, *range(12)),
@@ -612,6 +617,30 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         "self.memory.totals[...] = self._executable.plan.initial",
         "pass",
         lambda: test_training.test_fit_by_hand(8, "native"),
+    ),
+    "the guard brings nothing back": (
+        guard.Guard.restore,
+        "live[...] = kept",
+        "kept[...] = live",
+        lambda: test_guard.test_huge_targets("native"),
+    ),
+    "steps of arrays begin anew each epoch": (
+        loops.ArrayFeed.begin,
+        "self._next >= self._pass",
+        "self._next > 0",
+        lambda: test_sources.test_steps_of_arrays_go_on(False, False, "native"),
+    ),
+    "an iterator's first batch is lost": (
+        sources.Source.peek,
+        "self._ahead = self.take()",
+        "self.take()",
+        lambda: test_sources.test_a_model_is_built_from_the_first_batch("native"),
+    ),
+    "a sparse matrix's values are a row late": (
+        body("gather_csr"),
+        "starts[rows, 0], starts[rows + 1, 0] - starts[rows, 0]",
+        "starts[rows + 1, 0], starts[rows + 1, 0] - starts[rows, 0]",
+        lambda: test_data_kinds.test_values_stored_twice_add_up("numpy"),
     ),
     "steps are not counted": (
         loops._train,

@@ -31,6 +31,7 @@ threads
 random
 program
 variables
+sparse
 data
 serialization
 # what can be computed
@@ -117,6 +118,7 @@ progress
 callbacks
 summary
 sources
+guard
 training
 loops
 saving

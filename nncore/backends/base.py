@@ -94,6 +94,8 @@ class Epoch:
     """The 64-bit key of random ops."""
     rates: Array | None = None
     """float64 ``(batches, r)``: the optimizer's rates at each batch of the run."""
+    watch: bool = False
+    """Whether to stop after a batch at whose end the loss's total is NaN or infinite."""
 
 
 Poll = Callable[[int], None]

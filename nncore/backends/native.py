@@ -11,11 +11,12 @@ import numpy as np
 from nncore import ops
 from nncore.backends.base import Array, Epoch, Memory, Poll, Predictor, call_of
 from nncore.backends.extension import load_native
-from nncore.compiler import FlatVectors, Plan, empty
-from nncore.program import PYTHON, Instruction, Program
+from nncore.compiler import LOSS_TOTAL, FlatVectors, Plan, empty
+from nncore.program import CALLERS, PYTHON, Instruction, Program
 
 _COSTS = {
-    "dropout": 0.5, "gather": 0.15, "repeat": 0.15, "sum_steps": 0.15, "sgd": 0.15, "sgd_momentum": 0.25, "adam": 0.5,
+    "dropout": 0.5, "gather": 0.15, "gather_csr": 0.1, "repeat": 0.15, "sum_steps": 0.15,
+    "sgd": 0.15, "sgd_momentum": 0.25, "adam": 0.5,
     "adam_amsgrad": 0.6, "adamax": 0.5, "nadam": 0.5, "rmsprop": 0.45, "rmsprop_momentum": 0.5, "rmsprop_centered": 0.5,
     "rmsprop_centered_momentum": 0.6, "adagrad": 0.45, "adadelta": 0.6, "ftrl": 0.75, "lion": 0.4, "lamb": 0.45,
     "row_squares": 0.2, "column_squares": 0.2, "factored": 0.45, "unfactored": 0.4, "norm": 0.1, "clip_norm": 0.15,
@@ -43,12 +44,17 @@ class NativeExecutable:
     def __init__(self, native: Any, program: Program, plan: Plan, isa: str | None) -> None:
         self.program = program
         self.plan = plan
-        self._arrays = [n for n, b in program.buffers.items() if b.kind in ("source", "input", "output") and not b.base]
+        self._arrays = [n for n, b in program.buffers.items() if b.kind in CALLERS and not b.base]
         instructions = [self._template(instruction) for instruction in program.instructions]
         kinds = [program.buffers[name].kind for name in self._arrays]
         self._code = native.Code(instructions, kinds, plan.batch, self._sizes(), _first_update(program), isa)
         self._calls = any(instruction.op == PYTHON for instruction in program.instructions)
-        if program.name == "train" and not self._calls and self._code.cost_of(plan.batch) < _REHEARSED:
+        if (
+            program.name == "train"
+            and not self._calls
+            and "pool" not in kinds
+            and self._code.cost_of(plan.batch) < _REHEARSED
+        ):
             self._rehearse()
 
     def _template(self, instruction: Instruction) -> tuple[Any, ...]:
@@ -114,6 +120,7 @@ class NativeExecutable:
             memory.done,
             poll,
             self._caller(memory, epoch.count) if self._calls else None,
+            self.plan.offsets[LOSS_TOTAL] * 8 if epoch.watch else -1,
         )
 
     def _caller(self, memory: Memory, count: int) -> Callable[[int, int], None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from nncore import ops
 from nncore.backends.base import Array, Epoch, Memory, Poll, call_of
-from nncore.compiler import FlatVectors, Plan, empty
+from nncore.compiler import LOSS_TOTAL, FlatVectors, Plan, empty
 from nncore.program import PYTHON, Instruction, Program
 
 Run = Callable[[ops.Step], None]
@@ -42,17 +42,33 @@ class NumpyExecutable:
                     _when(instruction, self._bind(at, memory, slice(start, stop)))
                     for at, instruction in enumerate(self.program.instructions)
                 ]
-            rows: Any = slice(start, stop)
-            if epoch.shuffle is not None:
-                rows = epoch.shuffle.rows(epoch.count, start, stop)
-            rates = np.zeros(1) if epoch.rates is None else epoch.rates[i - first]
-            step = ops.Step(rows, epoch.step + i, epoch.seed, rates)
+            step = self._step(epoch, i, first)
             with np.errstate(all="ignore"):
                 for instruction in bound[stop - start]:
                     instruction(step)
             memory.done[0] = i + 1
+            if epoch.watch and not np.isfinite(memory.totals[self.plan.offsets[LOSS_TOTAL]]):
+                return
             if poll is not None:
                 poll(i + 1)
+
+    def walk(self, memory: Memory, epoch: Epoch, i: int) -> Iterator[Instruction]:
+        """Run batch ``i``, whose rates are the first of the epoch's, an instruction each time one is asked for."""
+        step = self._step(epoch, i, i)
+        rows = slice(i * self.plan.batch, min((i + 1) * self.plan.batch, epoch.count))
+        for at, instruction in enumerate(self.program.instructions):
+            with np.errstate(all="ignore"):
+                _when(instruction, self._bind(at, memory, rows))(step)
+            yield instruction
+
+    def _step(self, epoch: Epoch, i: int, first: int) -> ops.Step:
+        """The step of batch ``i`` in a run from batch ``first`` on."""
+        start, stop = i * self.plan.batch, min((i + 1) * self.plan.batch, epoch.count)
+        rows: Any = slice(start, stop)
+        if epoch.shuffle is not None:
+            rows = epoch.shuffle.rows(epoch.count, start, stop)
+        rates = np.zeros(1) if epoch.rates is None else epoch.rates[i - first]
+        return ops.Step(rows, epoch.step + i, epoch.seed, rates)
 
     def predictor(self, flat: FlatVectors) -> None:
         """There is no shorter way to a prediction than ``run``."""
@@ -71,9 +87,9 @@ class NumpyExecutable:
                 operands.append(None)
                 continue
             buffer = self.program.buffers[name]
-            if buffer.kind == "source":
+            if buffer.kind in ("source", "pool"):
                 source = memory.arrays[name]
-                operands.append(source.reshape(len(source), -1))
+                operands.append(source if source.ndim == 2 else source.reshape(len(source), -1))
             else:
                 shape = tuple(dims[letter] for letter in ops.letters_of(term))
                 operands.append(memory.locate(self.program, self.plan, name, rows).reshape(shape))

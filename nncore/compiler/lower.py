@@ -27,19 +27,23 @@ def forward(b: Builder, layers: Sequence[Layer], x: Buffer) -> Buffer:
     return x
 
 
-def load(b: Builder, name: str, shape: Shape, dtype: str = "real") -> Buffer:
-    """Append the gathering of a batch from the caller's array ``name``, whose rows have ``shape``."""
+def load(b: Builder, name: str, shape: Shape, dtype: str = "real", sparse: bool = False) -> Buffer:
+    """Append the gathering of a batch from the caller's array ``name``, whose rows have ``shape``, or sparse matrix."""
     flat = (None, elements(shape))
     source = b.buffers.get(f"{name}_rows") or b.declare("source", f"{name}_rows", flat, "any")
     batch = b.declare("workspace", name, flat, dtype)
+    if sparse:
+        pools = (b.declare("pool", f"{name}_{part}", (None,), "any") for part in ("values", "columns"))
+        b.emit_to("gather_csr", (batch,), source, *pools)
+        return b.view(batch, shape)
     b.emit_to("gather" if dtype == "real" else "gather_int", (batch,), source)
     return b.view(batch, shape)
 
 
-def lower_predict(layers: Sequence[Layer], x_shape: Shape, direct: bool) -> Program:
+def lower_predict(layers: Sequence[Layer], x_shape: Shape, direct: bool, sparse: bool = False) -> Program:
     """x to predictions, into the caller's array. ``direct``: x is float32 and contiguous, and read where it lies."""
     b = Builder("predict", training=False)
-    x = b.declare("input", "x", x_shape) if direct else load(b, "x", x_shape)
+    x = b.declare("input", "x", x_shape) if direct else load(b, "x", x_shape, sparse=sparse)
     prediction = forward(b, layers, x)
     output = b.declare("output", "predictions", prediction.shape)
     shared = any(buffer.base == prediction.name for buffer in b.buffers.values())
@@ -85,13 +89,13 @@ class _Targets:
 
 def _score(
     b: Builder, layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Score], weighted: bool,
-    weights: Shape, y: Shape | None,
+    weights: Shape, y: Shape | None, sparse: bool,
 ) -> tuple[Buffer, Buffer | None]:  # fmt: skip
     """Append forward pass, loss and metrics with their running totals; returns the loss of each row and its weight.
 
     The loss of the batch is the mean of the rows' losses times their weights, whatever its reduction.
     """
-    prediction = forward(b, layers, load(b, "x", x_shape))
+    prediction = forward(b, layers, load(b, "x", x_shape, sparse=sparse))
     targets = _Targets(b, prediction.shape, y)
     with b.scope("loss"):
         weight = load(b, "sample_weight", weights) if weighted else None
@@ -135,10 +139,11 @@ def _weight_of_rows(b: Builder, weight: Buffer | None, prediction: Buffer) -> Bu
 def lower_evaluate(
     layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool,
     weighted_metrics: Sequence[Metric] = (), *, weights: Shape = (None,), y: Shape | None = None,
+    sparse: bool = False,
 ) -> Program:  # fmt: skip
     """x and y to the totals of loss and metrics; ``weights`` is the shape of the sample weights, batch axis first."""
     b = Builder("evaluate", training=False, scored=True)
-    _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted, weights, y)
+    _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted, weights, y, sparse)
     return b.finish()
 
 
@@ -180,10 +185,11 @@ def _gradient_in(b: Builder, x: Buffer, value: Buffer, d_value: Buffer) -> Progr
 def lower_train(
     layers: Sequence[Layer], x_shape: Shape, loss: Loss, metrics: Sequence[Metric], weighted: bool,
     optimizer: Optimizer, weighted_metrics: Sequence[Metric] = (), *, weights: Shape = (None,), y: Shape | None = None,
+    sparse: bool = False,
 ) -> Program:  # fmt: skip
     """x and y to totals and updated weights."""
     b = Builder("train", training=True, scored=True)
-    rows, weight = _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted, weights, y)
+    rows, weight = _score(b, layers, x_shape, loss, scores(metrics, weighted_metrics), weighted, weights, y, sparse)
     averages = _take_averages(b)
     trained = [v for layer in layers for v in layer.weights if v.trainable]
     if trained:

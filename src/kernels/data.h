@@ -127,6 +127,57 @@ KERNEL(op_gather)
         COPY_ROWS_OF_ANY(real)
 }
 
+/* Element i of a source of one column that holds int32 or int64. */
+INLINE int64_t index_at(const nn_source *source, int64_t i)
+{
+    const char *at = source->base + i * source->row_stride;
+    if (source->dtype == NN_I64) {
+        int64_t wide;
+        memcpy(&wide, at, sizeof wide);
+        return wide;
+    }
+    int32_t narrow;
+    memcpy(&narrow, at, sizeof narrow);
+    return narrow;
+}
+
+/* x[columns[k]] += (real)values[k] for begin <= k < end. */
+#define ADD_VALUES(FROM, convert)                                                                                      \
+    do {                                                                                                               \
+        for (int64_t k = begin; k < end; k++) {                                                                        \
+            FROM v;                                                                                                    \
+            memcpy(&v, values->base + k * values->row_stride, sizeof v);                                               \
+            to[index_at(columns, k)] += (real)convert(v);                                                              \
+        }                                                                                                              \
+    } while (0)
+
+/* x[m,n] = the rows[m] of a sparse matrix: 0, and added to it values[k] in columns[k] for starts[row] <= k < starts[row+1] */
+KERNEL(op_gather_csr)
+{
+    const nn_source *starts = instr->operand[1], *values = instr->operand[2], *columns = instr->operand[3];
+    const int64_t n = instr->dim[1];
+    const nn_range share = nn_share(instr->dim[0], 1, part, parts);
+    for (int64_t r = share.begin; r < share.end; r++) {
+        const int64_t row = step->rows ? step->rows[r] : step->first + r;
+        const int64_t begin = index_at(starts, row), end = index_at(starts, row + 1);
+        real *to = (real *)instr->operand[0] + r * n;
+        memset(to, 0, (size_t)n * sizeof(real));
+        switch (values->dtype) {
+        case NN_F32: ADD_VALUES(float, AS_IT_IS); break;
+        case NN_F64: ADD_VALUES(double, AS_IT_IS); break;
+        case NN_U8: ADD_VALUES(uint8_t, AS_IT_IS); break;
+        case NN_I8: ADD_VALUES(int8_t, AS_IT_IS); break;
+        case NN_U16: ADD_VALUES(uint16_t, AS_IT_IS); break;
+        case NN_I16: ADD_VALUES(int16_t, AS_IT_IS); break;
+        case NN_U32: ADD_VALUES(uint32_t, AS_IT_IS); break;
+        case NN_I32: ADD_VALUES(int32_t, AS_IT_IS); break;
+        case NN_U64: ADD_VALUES(uint64_t, AS_IT_IS); break;
+        case NN_I64: ADD_VALUES(int64_t, AS_IT_IS); break;
+        case NN_BOOL: ADD_VALUES(uint8_t, AS_BOOL); break;
+        }
+    }
+}
+
 /* x[m,n] = source[rows[m],n], truncated to int32 */
 KERNEL(op_gather_int) { COPY_ROWS_OF_ANY(int32_t) }
 
