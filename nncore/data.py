@@ -245,6 +245,14 @@ def check_labels(name: str, array: Array, classes: int, ignored: int | None = No
     _refuse(name, array, bad, what)
 
 
+def check_ids(name: str, array: Array, count: int) -> None:
+    """Raise ``DataError`` naming the row of the first id that, its fraction cut, is not in [0, count)."""
+    if np.min(array) > -1 and np.max(array) < count:  # NaN is neither
+        return
+    what = f"must hold integers in [0, {count}), the Embedding's input_dim."
+    _refuse(name, array, lambda a: ~((a > -1) & (a < count)), what)
+
+
 def check_probabilities(name: str, array: Array, loss: str) -> None:
     """Raise ``DataError`` naming the first target outside [0, 1], which is what ``loss`` takes."""
     if np.min(array) < 0 or np.max(array) > 1:

@@ -274,7 +274,8 @@ class Sequential(Layer):
         machine = self._ready()
         if self._trainer is None:
             return machine.program(
-                ("predict", True), lambda: lower_predict(machine.layers, machine.x_shape, direct=True)
+                ("predict", True),
+                lambda: lower_predict(machine.layers, machine.x_shape, not machine.layers[0].takes_integers),
             )
         return self._trainer.program(machine, "train")
 

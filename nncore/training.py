@@ -28,6 +28,7 @@ from nncore.data import (
     as_array,
     as_samples,
     check_finite,
+    check_ids,
     check_labels,
     check_lengths,
     check_probabilities,
@@ -36,6 +37,7 @@ from nncore.data import (
     named,
 )
 from nncore.errors import DataError
+from nncore.layers import Embedding
 from nncore.layers.base import Layer, elements
 from nncore.losses import Loss
 from nncore.metrics import Score
@@ -100,6 +102,15 @@ class Machine:
         self.flat.adopt()
         return self._executables[where]
 
+    def check_ids(self, name: str, x: Samples) -> None:
+        """Raise ``DataError`` where the first layer takes integers and has nothing for one of x."""
+        first = self.layers[0]
+        if not isinstance(first, Embedding):
+            return
+        if isinstance(x, Sparse):
+            raise DataError(f"{name} must be an array for an Embedding, not a sparse matrix. Use its toarray().")
+        check_ids(name, x, first.input_dim)
+
     def predict(self, x: Samples, batch: int, out: Array | None = None) -> Array:
         """Predictions for samples whose shape fits, in ``out`` or a new float32 array."""
         executable, memory = self.prediction(x, batch, out)
@@ -108,8 +119,14 @@ class Machine:
 
     def prediction(self, x: Samples, batch: int, out: Array | None = None) -> tuple[Executable, Memory]:
         """What predicts ``x`` in batches of ``batch`` rows, into the array ``"predictions"`` of the memory."""
+        self.check_ids("x", x)
         sparse = isinstance(x, Sparse)
-        direct = not isinstance(x, Sparse) and x.dtype == np.float32 and x.flags.c_contiguous
+        direct = (
+            not self.layers[0].takes_integers
+            and not isinstance(x, Sparse)
+            and x.dtype == np.float32
+            and x.flags.c_contiguous
+        )
         executable = self.executable(
             ("predict", direct, sparse), lambda: lower_predict(self.layers, self.x_shape, direct, sparse), batch
         )
@@ -176,6 +193,7 @@ class Trainer:
         ys = as_array(f"{prefix}y", y)
         check_lengths(**{f"{prefix}x": xs, f"{prefix}y": ys})
         xs = fit_samples(f"{prefix}x", xs, machine.x_shape)
+        machine.check_ids(f"{prefix}x", xs)
         ys = self._fit_targets(f"{prefix}y", ys, machine)
         if self.finite:
             check_finite(f"{prefix}x", xs)

@@ -208,6 +208,11 @@ def few(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
     return rng.choice([0, 1, 2, 3, -1, 255, -(2**31), 2**31 - 2], shape).astype(np.int32)
 
 
+def row_number(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
+    """Rows of a table of k, and some that are none."""
+    return rng.integers(-1, dims["k"] + 1, shape).astype(np.int32)
+
+
 def weight(rng: np.random.Generator, shape: tuple[int, ...], dims: Dims) -> Array:
     """Sample weights, some 0."""
     return np.maximum(rng.normal(1, 1, shape), 0).astype(np.float32)
@@ -843,6 +848,8 @@ CASES = {
             aliases=((0, 0), (0, 1)),
         ),
         Case("muon_step", ELEMENTS, _each([real, real]), ({"scale": 1.5},), state=((0, 0),)),
+        Case("embedding", PRODUCTS, ((row_number, real), (row_number, with_special(real)))),
+        Case("embedding_grad", PRODUCTS, ((grid, row_number, real),)),
     ]
 }  # fmt: skip
 

@@ -42,6 +42,7 @@ ops.arithmetic
 ops.axes
 ops.counts
 ops.data
+ops.embedding
 ops.expressions
 ops.losses
 ops.classification
@@ -72,6 +73,7 @@ activations
 layers.base
 layers.activations
 layers.core
+layers.embedding
 layers.normalization
 layers.preprocessing
 layers.regularization
@@ -155,6 +157,7 @@ kernels/activations.h
 kernels/axes.h
 kernels/data.h
 kernels/elementwise.h
+kernels/embedding.h
 kernels/expressions.h
 kernels/gemm.h
 kernels/losses.h

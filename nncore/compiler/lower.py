@@ -40,10 +40,15 @@ def load(b: Builder, name: str, shape: Shape, dtype: str = "real", sparse: bool 
     return b.view(batch, shape)
 
 
+def _samples(b: Builder, layers: Sequence[Layer], x_shape: Shape, sparse: bool = False) -> Buffer:
+    """The samples, in the type that the first layer takes."""
+    return load(b, "x", x_shape, "int32" if layers[0].takes_integers else "real", sparse)
+
+
 def lower_predict(layers: Sequence[Layer], x_shape: Shape, direct: bool, sparse: bool = False) -> Program:
     """x to predictions, into the caller's array. ``direct``: x is float32 and contiguous, and read where it lies."""
     b = Builder("predict", training=False)
-    x = b.declare("input", "x", x_shape) if direct else load(b, "x", x_shape, sparse=sparse)
+    x = b.declare("input", "x", x_shape) if direct else _samples(b, layers, x_shape, sparse)
     prediction = forward(b, layers, x)
     output = b.declare("output", "predictions", prediction.shape)
     shared = any(buffer.base == prediction.name for buffer in b.buffers.values())
@@ -95,7 +100,7 @@ def _score(
 
     The loss of the batch is the mean of the rows' losses times their weights, whatever its reduction.
     """
-    prediction = forward(b, layers, load(b, "x", x_shape, sparse=sparse))
+    prediction = forward(b, layers, _samples(b, layers, x_shape, sparse))
     targets = _Targets(b, prediction.shape, y)
     with b.scope("loss"):
         weight = load(b, "sample_weight", weights) if weighted else None
@@ -150,7 +155,7 @@ def lower_evaluate(
 def lower_vjp(layers: Sequence[Layer], x_shape: Shape) -> Program:
     """x and the gradient of something in the predictions to that in x, as layers act in inference."""
     b = Builder("vjp", training=False)
-    x = load(b, "x", x_shape)
+    x = _samples(b, layers, x_shape)
     prediction = forward(b, layers, x)
     return _gradient_in(b, x, prediction, load(b, "dy", prediction.shape))
 
@@ -160,7 +165,7 @@ def lower_input_gradient(
 ) -> Program:
     """x and y to the gradient of each sample's loss in x, times its ``weight``, as layers act in inference."""
     b = Builder("input_gradient", training=False)
-    x = load(b, "x", x_shape)
+    x = _samples(b, layers, x_shape)
     prediction = forward(b, layers, x)
     with b.scope("loss"):
         weight = load(b, "weight", weights)

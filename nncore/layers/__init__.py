@@ -3,6 +3,7 @@
 from nncore.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from nncore.layers.base import Layer
 from nncore.layers.core import Dense, Input, InputLayer
+from nncore.layers.embedding import Embedding
 from nncore.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -24,8 +25,35 @@ from nncore.layers.regularization import (
 from nncore.layers.reshaping import Flatten, Identity, Permute, RepeatVector, Rescaling, Reshape
 
 __all__ = [
-    "ELU", "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dense", "Dropout", "Flatten",
-    "GaussianDropout", "GaussianNoise", "GroupNormalization", "Identity", "Input", "InputLayer", "Layer",
-    "LayerNormalization", "LeakyReLU", "Normalization", "PReLU", "Permute", "RMSNormalization", "ReLU", "RepeatVector",
-    "Rescaling", "Reshape", "Softmax", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "UnitNormalization",
+    "ELU",
+    "Activation",
+    "ActivityRegularization",
+    "AlphaDropout",
+    "BatchNormalization",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GroupNormalization",
+    "Identity",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "LayerNormalization",
+    "LeakyReLU",
+    "Normalization",
+    "PReLU",
+    "Permute",
+    "RMSNormalization",
+    "ReLU",
+    "RepeatVector",
+    "Rescaling",
+    "Reshape",
+    "Softmax",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "UnitNormalization",
 ]  # fmt: skip

@@ -47,6 +47,8 @@ class Layer(Weights):
     """
 
     built: bool = False
+    takes_integers = False
+    """Whether its inputs are integers, which programs then load as they are. Such a layer comes first in a model."""
     declared_input_shape: Shape | None = None
     input_shape: Shape | None = None
     output_shape: Shape | None = None

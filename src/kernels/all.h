@@ -5,6 +5,7 @@
 #include "counts.h"
 #include "data.h"
 #include "elementwise.h"
+#include "embedding.h"
 #include "expressions.h"
 #include "gemm.h"
 #include "layerwise.h"
