@@ -1,6 +1,7 @@
 """nncore: neural networks on the CPU. Keras's ``Sequential`` API over compiled SIMD kernels; NumPy is all it needs.
 
 from nncore.models import Sequential
+from nncore.old_homes import open_old_homes as _open_old_homes
 from nncore.layers import Dense
 
 model = Sequential([Dense(64, activation="relu", input_dim=100), Dense(10, activation="softmax")])
@@ -36,21 +37,22 @@ from nncore.backends import (
 )
 from nncore.layers import Input
 from nncore.models import Sequential
+from nncore.old_homes import open_old_homes as _open_old_homes
 from nncore.variables import Variable
 from nncore.version import __version__
 
 if TYPE_CHECKING:
-    from nncore import datasets, gradients, kernels, plot
+    from nncore import datasets, gradients, kernels, plot, preprocessing
     from nncore.gradients import check_gradients
 
 __all__ = [
     "Input", "Sequential", "Variable", "__version__", "activations", "backend", "callbacks", "check_gradients",
     "config_summary", "constraints", "datasets", "get_backend", "get_num_threads", "gradients", "initializers",
-    "kernels", "layers", "losses", "metrics", "models", "optimizers", "plot", "regularizers", "saving",
+    "kernels", "layers", "losses", "metrics", "models", "optimizers", "plot", "preprocessing", "regularizers", "saving",
     "set_backend", "set_num_threads", "show_config", "utils",
 ]  # fmt: skip
 
-_ON_DEMAND = ("datasets", "gradients", "kernels", "plot")
+_ON_DEMAND = ("datasets", "gradients", "kernels", "plot", "preprocessing")
 """Modules that are imported when they are first used, since most programs need none of them."""
 
 
@@ -60,3 +62,6 @@ def __getattr__(name: str) -> Any:
     if name in _ON_DEMAND:
         return _import_module(f"nncore.{name}")
     raise AttributeError(f"module 'nncore' has no attribute {name!r}")
+
+
+_open_old_homes()

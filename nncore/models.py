@@ -20,6 +20,7 @@ from nncore.layers.base import Layer, sample_shape
 from nncore.layers.core import InputLayer
 from nncore.metrics import check as check_metric
 from nncore.program import Buffer, Program, Shape
+from nncore.saving.weights import load_weights, save_weights
 from nncore.serialization import deserialize_keras_object, serialize_keras_object
 from nncore.sources import Batch, Source, hands_over_batches
 from nncore.summary import LayerRow, summary
@@ -219,18 +220,11 @@ class Sequential(Layer):
             line_length: Width in characters; by default up to 88, as the terminal allows.
             positions: Where the columns end, as fractions of the width.
             print_fn: Called once with the whole text instead of printing it.
-            expand_nested: Has no effect: models hold layers only.
+            expand_nested: Show the layers of models inside as well.
             show_trainable: Add a column that says whether training changes the layer.
             layer_range: Names of the first and last layer to show.
         """
-        rows = [
-            LayerRow(
-                layer.name, type(layer).__name__, layer.output_shape if layer.built else None,
-                layer.count_params() if layer.built else None, sum(v.size for v in layer.trainable_weights),
-                layer.trainable, sum(v.value.nbytes - 4 * v.size for v in layer.weights),
-            )
-            for layer in self._layers
-        ]  # fmt: skip
+        rows = [_layer_row(layer, bool(expand_nested)) for layer in self._layers]
         optimizer, state = self.optimizer, None
         if optimizer is not None and optimizer.steps:
             state = sum(v.size for v in optimizer.variables)
@@ -655,7 +649,15 @@ class Sequential(Layer):
         check_lengths(x=samples, dy=d_predictions)
         return machine.vjp(samples, d_predictions)
 
-    # Configs.
+    # Files and configs.
+
+    def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: Any = None) -> None:
+        """Write all weights into a ``.weights.h5``, Keras's, or a ``.npz``. See :func:`nncore.saving.save_weights`."""
+        save_weights(self, filepath, overwrite, max_shard_size)
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
+        """Read all weights from a file that nncore or Keras wrote. See :func:`nncore.saving.load_weights`."""
+        load_weights(self, filepath, skip_mismatch)
 
     def get_config(self) -> dict[str, Any]:
         """Name and layers, as JSON-able values."""
@@ -725,6 +727,16 @@ def _tell_apart(model: Sequential, scope: str, taken: dict[str, Variable]) -> No
 def _listed(metrics: Any) -> list[Any]:
     """Metrics as ``compile`` takes them, as a list."""
     return [] if metrics is None else list(metrics) if isinstance(metrics, list | tuple) else [metrics]
+
+
+def _layer_row(layer: Layer, expand: bool) -> LayerRow:
+    """What ``summary`` says of a layer, and of those inside it."""
+    inside = layer.layers if expand and isinstance(layer, Sequential) else []
+    return LayerRow(
+        layer.name, type(layer).__name__, layer.output_shape if layer.built else None,
+        layer.count_params() if layer.built else None, sum(v.size for v in layer.trainable_weights), layer.trainable,
+        sum(v.value.nbytes - 4 * v.size for v in layer.weights), tuple(_layer_row(inner, expand) for inner in inside),
+    )  # fmt: skip
 
 
 def _scores(logs: dict[str, float], return_dict: bool) -> Any:

@@ -32,6 +32,8 @@ class LayerRow(NamedTuple):
     trainable: bool
     extra_bytes: int = 0
     """Bytes beyond four a value, of integers."""
+    inside: tuple[LayerRow, ...] = ()
+    """The layers of a model, to be shown below it."""
 
 
 def summary(
@@ -64,7 +66,7 @@ def summary(
         f"{line}\n"
         for line in [
             f'Model: "{name}"',
-            *_table(_in_range(rows, layer_range), _column_widths(line_length, positions, show_trainable)),
+            *_table(_expanded(_in_range(rows, layer_range)), _column_widths(line_length, positions, show_trainable)),
             *_footer(rows, optimizer_params),
         ]
     )
@@ -113,6 +115,15 @@ def _in_range(rows: Sequence[LayerRow], layer_range: Sequence[str] | None) -> Se
     if min(first) > max(last):
         first, last = last, first
     return rows[min(first) : max(last) + 1]
+
+
+def _expanded(rows: Sequence[LayerRow], level: int = 0) -> list[LayerRow]:
+    """The rows and those inside them, whose names are set in."""
+    result = []
+    for row in rows:
+        result.append(row._replace(name=f"{'   ' * level}└ {row.name}") if level else row)
+        result += _expanded(row.inside, level + 1)
+    return result
 
 
 # Widths.

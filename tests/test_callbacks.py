@@ -409,8 +409,8 @@ def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Sets the time that bars see."""
     now = [0.0]
-    real = callbacks.Progbar
-    monkeypatch.setattr(callbacks, "Progbar", lambda *args, **kwargs: real(*args, clock=lambda: now[0], **kwargs))
+    real = callbacks.base.Progbar
+    monkeypatch.setattr(callbacks.base, "Progbar", lambda *args, **kwargs: real(*args, clock=lambda: now[0], **kwargs))
 
     def set_time(t: float) -> None:
         now[0] = t

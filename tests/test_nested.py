@@ -169,3 +169,17 @@ def test_names_start_over_with_the_session() -> None:
     assert [Dense(1).name, Dense(1).name] == ["dense", "dense_1"]
     clear_session()
     assert [Dense(1).name, Sequential().name] == ["dense", "sequential"]
+
+
+def test_summary_expands_models_inside() -> None:
+    inner = Sequential([Dense(3, name="b"), Sequential([Dense(2, name="c")], name="deep")], name="inner")
+    model = Sequential([Input((6,)), Dense(4, name="a"), inner], name="outer")
+    texts: list[str] = []
+    model.summary(print_fn=texts.append)
+    model.summary(print_fn=texts.append, expand_nested=True)
+    names = [[line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")] for text in texts]
+    assert names[0] == ["a (Dense)", "inner (Sequential)"]
+    assert names[1] == ["a (Dense)", "inner (Sequential)", "└ b (Dense)", "└ deep (Sequential)", "└ c (Dense)"]
+    rows = [line for line in texts[1].splitlines() if line.startswith("│")]
+    assert [line.index("└") for line in rows[2:]] == [5, 5, 8]
+    assert all(" Total params: 51 (204.00 B)\n" in text for text in texts)

@@ -1,5 +1,6 @@
-"""Keras's ``saving``: objects as configs, and back."""
+"""Keras's ``saving``: objects as configs and back, weights in files."""
 
+from nncore.saving.weights import load_weights, save_weights
 from nncore.serialization import (
     CustomObjectScope,
     custom_object_scope,
@@ -13,5 +14,5 @@ from nncore.serialization import (
 
 __all__ = [
     "CustomObjectScope", "custom_object_scope", "deserialize_keras_object", "get_custom_objects", "get_registered_name",
-    "get_registered_object", "register_keras_serializable", "serialize_keras_object",
+    "get_registered_object", "load_weights", "register_keras_serializable", "save_weights", "serialize_keras_object",
 ]  # fmt: skip

@@ -1,0 +1,23 @@
+"""Callbacks: what happens at the events of ``fit``, ``evaluate`` and ``predict``, under Keras's names."""
+
+from nncore.callbacks.base import (
+    HOOKS,
+    Callback,
+    CallbackList,
+    History,
+    LambdaCallback,
+    Logs,
+    ProgbarLogger,
+    TerminateOnNaN,
+    plain_logs,
+)
+from nncore.callbacks.checkpoint import ModelCheckpoint
+from nncore.callbacks.logs import CSVLogger
+from nncore.callbacks.monitors import EarlyStopping
+from nncore.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
+
+__all__ = [
+    "HOOKS", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback",
+    "LearningRateScheduler", "Logs", "ModelCheckpoint", "ProgbarLogger", "ReduceLROnPlateau", "TerminateOnNaN",
+    "plain_logs",
+]  # fmt: skip
