@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nncore import activations, initializers, losses, metrics, optimizers, saving, utils
+from nncore import activations, initializers, losses, metrics, optimizers, saving, serialization, utils
 from nncore.initializers import Initializer
 from nncore.layers import Dense, Input, Layer
 from nncore.losses import Loss
@@ -353,7 +353,7 @@ def test_the_old_form_is_read() -> None:
 
 
 def test_names_are_public_where_keras_has_them() -> None:
-    for name in saving.__all__:
+    for name in serialization.__all__:
         assert getattr(utils, name) is getattr(saving, name)
     for base, family in ((Layer, "layers"), (Loss, "losses"), (Metric, "metrics")):
         assert getattr(sys.modules[f"nncore.{family}"], base.__name__) is base

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nncore import random as seeds
-from nncore import saving, utils
+from nncore import serialization, utils
 from nncore.progress import Progbar
 from nncore.utils import normalize, pad_sequences, set_random_seed, to_categorical
 
@@ -214,5 +214,5 @@ def test_set_random_seed_refuses_and_seeds_nothing(seed: Any) -> None:
 
 def test_public_names() -> None:
     own = "Progbar PyDataset Sequence clear_session normalize pad_sequences set_random_seed to_categorical"
-    assert sorted(utils.__all__) == sorted([*own.split(), *saving.__all__])
+    assert sorted(utils.__all__) == sorted([*own.split(), *serialization.__all__])
     assert all(hasattr(utils, name) for name in utils.__all__)
