@@ -131,9 +131,7 @@ def check_against_keras(own: Any, keras: Any, where: str = "") -> None:
 DIFFERENT = {
     "initializers.Identity": "Keras's config forgets the gain",
     "initializers.IdentityInitializer": "Keras's config forgets the gain",
-    "metrics.BinaryCrossentropy": "nncore's takes probabilities only",
-    "metrics.CategoricalCrossentropy": "nncore's takes probabilities only",
-    "metrics.SparseCategoricalCrossentropy": "nncore's takes probabilities only",
+    "metrics.CosineSimilarity": "Keras's config forgets the axis",
 }
 """Classes whose configs cannot be Keras's, and why."""
 
