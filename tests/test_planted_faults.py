@@ -613,8 +613,8 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         lambda: test_training.test_shuffle("numpy"),
     ),
     "the totals of all epochs": (
-        loops.ArrayFeed.begin,
-        "self.memory.totals[...] = self._executable.plan.initial",
+        training.Trainer.begin,
+        "memory.totals[...] = plan.initial",
         "pass",
         lambda: test_training.test_fit_by_hand(8, "native"),
     ),
