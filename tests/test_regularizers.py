@@ -230,6 +230,17 @@ CONSTRAINTS: list[tuple[Any, Callable[[np.ndarray], np.ndarray]]] = [
 ]
 
 
+def test_a_running_mean_is_of_weights_before_their_constraints() -> None:
+    """Keras's order: the mean takes w = 1 - 0.1 · 20 = -1, then w becomes 0; the mean has the last word."""
+    variable = Variable(np.array([1.0]))
+    variable.constraint = constraints.NonNeg()
+    optimizer = SGD(0.1, use_ema=True, ema_momentum=0.5)
+    optimizer.apply([np.array([20.0])], [variable])
+    assert variable.numpy() == 0
+    optimizer.finalize_variable_values([variable])
+    assert variable.numpy() == -1
+
+
 @pytest.mark.parametrize("constraint, want", CONSTRAINTS, ids=lambda c: repr(c) if hasattr(c, "get_config") else "")
 def test_constraint_of_an_array(constraint: Any, want: Any) -> None:
     before = W.copy()

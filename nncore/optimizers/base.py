@@ -55,7 +55,7 @@ class Optimizer:
     """Base of all optimizers.
 
     A step is, in this order: unscale and accumulate the gradients; clip them; decay the weights; the update itself; the
-    weights' constraints; their running mean.
+    weights' running mean; their constraints, which the mean is not subject to.
 
     Args:
         learning_rate: A number of at least 0, a schedule of ``nncore.optimizers.schedules``, or a function of no
@@ -266,13 +266,13 @@ class Optimizer:
                 self._decay(b, every, each, variables, rate["decay"])
             for at in each if self.layerwise else [every]:
                 self.update(b, at)
-        constrain(b, variables, each)
         if self.use_ema:
             mean = every.slots["average"]
             b.emit_to("average", (mean,), mean, w, rate=rate["mean"])
             if "overwrite" in rate:
                 with b.when(rate["overwrite"]):
                     b.emit_to("scale_shift", (w,), mean, scale=1.0, offset=0.0)
+        constrain(b, variables, each)
 
     def _operands(
         self, b: Builder, variables: Sequence[Variable], spans: Sequence[Span], size: int
