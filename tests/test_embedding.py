@@ -29,6 +29,25 @@ def test_vectors_of_ids(dtype: str, backend: str) -> None:
     assert same_bits(model(x.astype(dtype)), table[IDS])
 
 
+@pytest.mark.parametrize("dtype", ["int32", "uint8", np.int64, np.dtype("int16"), int, bool, "float64", None])
+def test_input_of_any_real_type(dtype: Any, backend: str) -> None:
+    """What it is declared to hold stands in its config; data of every type is taken all the same."""
+    first = Input((3,), dtype=dtype)
+    model = Sequential([first, Embedding(5, 4), Flatten(), Dense(2)])
+    name = {None: "float32", int: "int32"}.get(dtype) or np.dtype(dtype).name
+    assert first.get_config() == {"batch_shape": [None, 3], "dtype": name, "name": first.name}
+    assert type(first).from_config(first.get_config()).dtype == name
+    copy = Sequential.from_config(model.get_config())
+    assert copy.input_layer.dtype == name
+    copy.set_weights(model.get_weights())
+    found = [m.predict(x, verbose=0) for m in (model, copy) for x in (IDS, IDS.astype("uint8"), IDS.astype("f"))]
+    assert all(same_bits(y, found[0]) for y in found)
+    numbers = Sequential([Input((3,), dtype=dtype), Dense(2)])
+    numbers.compile("sgd", "mse")
+    assert same_bits(numbers.predict(IDS + 0.5, verbose=0), numbers(IDS + 0.5))
+    assert np.isfinite(numbers.train_on_batch(IDS, np.zeros((5, 2))))
+
+
 def test_large_ids_are_not_rounded(backend: str) -> None:
     """Above 2**24 float32 has no odd numbers."""
     model = Sequential([Input((1,)), Embedding(2**24 + 4, 1, "zeros")])

@@ -11,6 +11,11 @@ from nncore.layers.base import Layer, sample_shape
 from nncore.program import Buffer, Shape
 from nncore.variables import Variable
 
+_REAL = (
+    "float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+    "uint64", "bool",
+)  # fmt: skip
+
 
 class InputLayer(Layer):
     """The shape of one sample; the values pass unchanged.
@@ -18,11 +23,16 @@ class InputLayer(Layer):
     Args:
         shape: Shape of one sample, without the batch axis.
         batch_shape: The same with the batch axis first, which must be ``None``.
+        dtype: What the samples are said to hold, such as ``"int32"`` before an ``Embedding``; by default ``"float32"``.
+            Whatever it says, data of any real type is taken, and converted to what the first layer computes with.
         name: Unique inside a model.
     """
 
-    def __init__(self, shape: Any = None, *, batch_shape: Any = None, name: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, shape: Any = None, *, batch_shape: Any = None, dtype: Any = None, name: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(name=name, **kwargs)
+        self.dtype = _real_name(dtype)
         if batch_shape is not None:
             if shape is not None or len(tuple(batch_shape)) < 1 or batch_shape[0] is not None:
                 raise ValueError(
@@ -39,10 +49,19 @@ class InputLayer(Layer):
 
     def get_config(self) -> dict[str, Any]:
         assert self.declared_input_shape is not None
-        return {"batch_shape": [None, *self.declared_input_shape], "dtype": "float32", "name": self.name}
+        return {"batch_shape": [None, *self.declared_input_shape], "dtype": self.dtype, "name": self.name}
 
 
-def Input(shape: Any = None, *, batch_shape: Any = None, dtype: str | None = None, name: str | None = None) -> Layer:
+def _real_name(dtype: Any) -> str:
+    """The name of a type of real numbers, given by name or as a type."""
+    name = "float32" if dtype is None else str(getattr(dtype, "name", getattr(dtype, "__name__", dtype)))
+    name = {"float": "float32", "int": "int32"}.get(name, name)
+    if name not in _REAL:
+        raise ValueError(f"Input: dtype must be one of {', '.join(_REAL)}. Received: dtype={dtype!r}.")
+    return name
+
+
+def Input(shape: Any = None, *, batch_shape: Any = None, dtype: Any = None, name: str | None = None) -> Layer:
     """The first entry of a model: the shape of one sample. See :class:`InputLayer`."""
     return InputLayer(shape, batch_shape=batch_shape, dtype=dtype, name=name)
 
