@@ -111,7 +111,8 @@ class CosineSimilarity(LossMean):
         return -super().result()  # the loss is least where the similarity is greatest
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "axis": self.axis}
+        # Keras's config has no axis: one that is its default needs none.
+        return {**super().get_config(), **({} if self.axis == -1 else {"axis": self.axis})}
 
 
 class BinaryCrossentropy(LossMean):
