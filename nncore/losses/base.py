@@ -150,6 +150,8 @@ class Loss:
         these ops. Else, and always where the class defines ``backward``, it is called with arrays, batch by batch;
         training then needs ``backward(self, y_true, y_pred)``, the slope of each sample's value in its predictions.
         """
+        if y_pred.ndim == 1:  # a vector is one row
+            return self.call(y_true[None], y_pred[None])[0]  # type: ignore[no-any-return]
         if self.target == "same":
             y_true = np.moveaxis(y_true, self.axis, -1)
         return self.value(ops.evaluate, y_true, np.moveaxis(y_pred, self.axis, -1))  # type: ignore[no-any-return]
