@@ -285,7 +285,9 @@ class Sequential(Layer):
 
         Args:
             optimizer: A name or an ``nncore.optimizers`` object.
-            loss: A name, function or ``nncore.losses`` object.
+            loss: A name, function or ``nncore.losses`` object, also in a list of one. ``"crossentropy"`` (or ``"ce"``)
+                is the binary one for one prediction a row, the sparse categorical one for one target a row, else the
+                categorical one: the first y chooses.
             loss_weights: For models of several outputs; must be ``None``.
             metrics: A list of names, ``nncore.metrics`` objects or loss functions; one alone is taken too.
             weighted_metrics: The same, for metrics for which sample weights (and class weights) count.
@@ -307,11 +309,17 @@ class Sequential(Layer):
             raise unknown_name("compile on_nan", on_nan, MODES)
         if loss is None:
             raise ValueError(f"compile needs a loss, such as loss='mse'. Known names: {', '.join(losses.CLASSES)}.")
-        chosen, weighted = _listed(metrics), _listed(weighted_metrics)
+        loss = _single("loss", loss)
+        if isinstance(loss, list | tuple):
+            if len(loss) != 1:
+                raise ValueError(f"compile: a Sequential has one output and takes one loss. Received: loss={loss!r}.")
+            loss = loss[0]
+        chosen, weighted = _listed("metrics", metrics), _listed("weighted_metrics", weighted_metrics)
         for metric in chosen + weighted:
             check_metric(metric)
-        loss_object = losses.get(loss)
-        if loss_object.reduction in ("none", None):
+        by_shape = isinstance(loss, str) and loss.lower() in losses.BY_SHAPE
+        loss_object = None if by_shape else losses.get(loss)
+        if loss_object is not None and loss_object.reduction in ("none", None):
             raise ValueError(
                 f"compile: {loss_object.name} must reduce a batch to one number: give it a reduction such as "
                 f"'sum_over_batch_size' or 'sum'. Received: reduction={loss_object.reduction!r}."
@@ -324,7 +332,7 @@ class Sequential(Layer):
             "steps_per_execution": steps_per_execution, "jit_compile": jit_compile,
         }  # fmt: skip
 
-    def _check_softmax(self, loss: losses.Loss) -> None:
+    def _check_softmax(self, loss: losses.Loss | None) -> None:
         """A softmax over one output is 1 whatever the weights: refuse to train it."""
         if (
             self.built
@@ -349,8 +357,8 @@ class Sequential(Layer):
 
     @property
     def loss(self) -> losses.Loss | None:
-        """The loss, once compiled."""
-        return None if self._trainer is None else self._trainer.loss
+        """The loss, once compiled; that of ``"crossentropy"`` once the first data chose it."""
+        return None if self._trainer is None else self._trainer.chosen
 
     @property
     def metrics(self) -> list[metrics.Metric]:
@@ -373,7 +381,7 @@ class Sequential(Layer):
     ) -> tuple[Machine, Data]:
         """The machine, built if it was not, and the caller's data as arrays that fit it."""
         machine = self._ready(as_samples(f"{prefix}x", x))
-        self._check_softmax(trainer.loss)
+        self._check_softmax(trainer.chosen)
         return machine, trainer.prepare(machine, x, y, sample_weight, class_weight, prefix)
 
     def _feed(
@@ -399,7 +407,7 @@ class Sequential(Layer):
         source = _source(x, steps)
         first = source.peek()
         machine = self._ready(None if first is None else as_samples(f"{prefix}x", first[0]))
-        self._check_softmax(trainer.loss)
+        self._check_softmax(trainer.chosen)
 
         def prepare(batch: Batch, i: int) -> Data:
             return trainer.prepare(machine, *batch, class_weight, f"{prefix}batch {i} ")
@@ -724,8 +732,19 @@ def _tell_apart(model: Sequential, scope: str, taken: dict[str, Variable]) -> No
                 taken[variable.key] = variable
 
 
-def _listed(metrics: Any) -> list[Any]:
+def _single(argument: str, value: Any) -> Any:
+    """``value``, which may be a config; ``ValueError`` for a dict of outputs."""
+    if isinstance(value, dict) and "class_name" not in value:
+        raise ValueError(
+            f"compile: {argument} must not be a dict of outputs, since a Sequential has one: give what it holds. "
+            f"Received: {argument}={value!r}."
+        )
+    return value
+
+
+def _listed(argument: str, metrics: Any) -> list[Any]:
     """Metrics as ``compile`` takes them, as a list."""
+    metrics = _single(argument, metrics)
     return [] if metrics is None else list(metrics) if isinstance(metrics, list | tuple) else [metrics]
 
 

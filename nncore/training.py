@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore import backends, metrics, random
+from nncore import backends, losses, metrics, random
 from nncore.backends import Epoch, Executable, Memory
 from nncore.compiler import (
     LOSS_TOTAL,
@@ -158,7 +158,7 @@ class Trainer:
     """What ``compile`` chose: it checks data, keeps the programs to train and evaluate, and reads the scores.
 
     Args:
-        loss: The loss.
+        loss: The loss; ``None``: the cross-entropy that suits the first data.
         metrics: Names, functions, classes or instances; ``"accuracy"`` is resolved when the targets are known.
         optimizer: The optimizer.
         finite: Whether to refuse NaN and infinities in the data.
@@ -166,14 +166,15 @@ class Trainer:
         on_nan: What ``fit`` does where the loss becomes NaN or infinite: one of ``guard.MODES``.
 
     Attributes:
+        chosen: The loss; ``None`` until the first data chose it.
         scores: The metrics as the last data resolved them.
     """
 
     def __init__(
-        self, loss: Loss, metrics: Sequence[Any], optimizer: Optimizer, finite: bool,
+        self, loss: Loss | None, metrics: Sequence[Any], optimizer: Optimizer, finite: bool,
         weighted_metrics: Sequence[Any] = (), on_nan: str = "raise",
     ) -> None:  # fmt: skip
-        self.loss = loss
+        self.chosen = loss
         self.metrics = list(metrics)
         self.weighted_metrics = list(weighted_metrics)
         self.optimizer = optimizer
@@ -183,12 +184,32 @@ class Trainer:
         self._resolved: dict[tuple[Shape, Shape], list[Score]] = {}
         self._seed = random.draw_seed()
 
+    @property
+    def loss(self) -> Loss:
+        """The loss; ``ValueError`` where data is still to choose it."""
+        if self.chosen is None:
+            raise ValueError(
+                "The loss 'crossentropy' is chosen by the shape of the first y: call fit, evaluate or a method for "
+                "single batches first, or name it: 'binary_', 'categorical_' or 'sparse_categorical_crossentropy'."
+            )
+        return self.chosen
+
     # Data.
 
     def prepare(
         self, machine: Machine, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, prefix: str = ""
     ) -> Data:
         """The caller's data as arrays that fit the model; raises ``DataError`` before anything else happens."""
+        if self.chosen is not None:
+            return self._prepare(machine, x, y, sample_weight, class_weight, prefix)
+        self.chosen = losses.resolve(as_array(f"{prefix}y", y).shape, machine.output_shape)
+        try:
+            return self._prepare(machine, x, y, sample_weight, class_weight, prefix)
+        except Exception:
+            self.chosen = None  # what is refused chooses nothing
+            raise
+
+    def _prepare(self, machine: Machine, x: Any, y: Any, sample_weight: Any, class_weight: Any, prefix: str) -> Data:
         xs = as_samples(f"{prefix}x", x)
         ys = as_array(f"{prefix}y", y)
         check_lengths(**{f"{prefix}x": xs, f"{prefix}y": ys})
@@ -352,9 +373,9 @@ class Trainer:
 
     def logs(self, machine: Machine, plan: Plan, memory: Memory, resolved: Sequence[Score], rows: int) -> Logs:
         """Loss and metrics over the first ``rows`` samples, in the order of ``compile``."""
-        losses = rows * elements(self.loss.rows_shape(machine.output_shape))
+        counted = rows * elements(self.loss.rows_shape(machine.output_shape))
         values = rows * elements(machine.output_shape[:-1])
-        logs: Logs = {"loss": float(memory.totals[plan.totals[LOSS_TOTAL]][0]) / max(1, losses)}
+        logs: Logs = {"loss": float(memory.totals[plan.totals[LOSS_TOTAL]][0]) / max(1, counted)}
         for name, metric, _ in resolved:
             own = f"total/{name}/"
             totals = {n.removeprefix(own): memory.totals[at] for n, at in plan.totals.items() if n.startswith(own)}

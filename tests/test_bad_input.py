@@ -11,6 +11,7 @@ import pytest
 from oracles import labels, one_hot, same_bits, uniform
 
 import nncore
+from nncore import losses, metrics
 from nncore.callbacks import Callback, EarlyStopping
 from nncore.errors import DataError
 from nncore.layers import (
@@ -539,6 +540,20 @@ ARGUMENTS: dict[str, tuple[Use, type[Exception], tuple[str, ...]]] = {
         ValueError,
         ("loss_weights", "None"),
     ),
+    "compile: losses": (
+        lambda m: m.compile("sgd", ["mse", "mae"]),
+        ValueError,
+        ("a Sequential has one output and takes one loss", "loss=['mse', 'mae']"),
+    ),
+    "compile: no loss in a list": (lambda m: m.compile("sgd", []), ValueError, ("takes one loss", "loss=[]")),
+    **{
+        f"compile: {argument} of outputs": (
+            lambda m, given={argument: {"dense": "mse"}}: m.compile("sgd", **{"loss": "mse", **given}),
+            ValueError,
+            (f"compile: {argument} must not be a dict of outputs", f"Received: {argument}={{'dense': 'mse'}}"),
+        )
+        for argument in ("loss", "metrics", "weighted_metrics")
+    },
     "compile: weighted_metrics": (
         lambda m: m.compile("sgd", "mse", weighted_metrics=["maee"]),
         ValueError,
@@ -742,6 +757,66 @@ MAKERS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "loss ignore_class": (
         lambda: SparseCategoricalCrossentropy(ignore_class=0.5),
         ("ignore_class must be None or an integer", "ignore_class=0.5"),
+    ),
+    **{
+        f"{name} {argument}={value!r}": (
+            lambda name=name, given={argument: value}: getattr(losses, name)(**given),
+            (f"{name}: {argument} must ", f"Received: {argument}={value!r}."),
+        )
+        for name, argument, values in (
+            ("Huber", "delta", (0, -1.0, np.inf, np.nan, "1", None, True)),
+            ("BinaryFocalCrossentropy", "alpha", (-0.1, 1.5, np.nan, "a", None)),
+            ("BinaryFocalCrossentropy", "gamma", (-1, np.inf, np.nan, "2")),
+            ("BinaryFocalCrossentropy", "label_smoothing", (-0.1, 2)),
+            ("CategoricalFocalCrossentropy", "alpha", (-1, np.inf, [0.25, 0.75], None)),
+            ("CategoricalFocalCrossentropy", "gamma", (-0.5, np.nan, None)),
+            ("CategoricalFocalCrossentropy", "axis", (1.5, None)),
+            ("CategoricalGeneralizedCrossEntropy", "q", (0, 1, -0.5, np.nan, "0.5", None)),
+            ("CosineSimilarity", "axis", (0.5, None, (1,), True)),
+            ("SparseCategoricalCrossentropy", "ignore_class", (2**31, "0", True)),
+            ("Dice", "axis", (0.5, "1", (), [1, 0.5])),
+            ("Tversky", "axis", (1.0, (None,))),
+            ("Tversky", "alpha", (np.nan, np.inf, "1", None)),
+            ("Tversky", "beta", (-np.inf, [0.5])),
+        )
+        for value in values
+    },
+    **{
+        f"{name} axes={axes!r}": (
+            lambda name=name, axes=axes: getattr(losses, name)(axis=axes)(np.zeros((4, 3)), np.zeros((4, 3))),
+            ("axis must name different ones of the 2 axes of the predictions", f"Received: axis={list(axes)!r}"),
+        )
+        for name in ("Dice", "Tversky")
+        for axes in ((2,), (1, 1), (1, -1), (-3,))
+    },
+    "metric label_smoothing": (
+        lambda: metrics.BinaryCrossentropy(label_smoothing=1.5),
+        ("BinaryCrossentropy: label_smoothing must be", "label_smoothing=1.5"),
+    ),
+    "metric axis": (
+        lambda: metrics.SparseCategoricalCrossentropy(axis=1),
+        ("SparseCategoricalCrossentropy: axis must be -1", "axis=1"),
+    ),
+    "metric axis of another kind": (
+        lambda: metrics.CategoricalCrossentropy(axis="last"),
+        ("CategoricalCrossentropy: axis must be an integer", "axis='last'"),
+    ),
+    "metric axis of vectors": (
+        lambda: metrics.CosineSimilarity(axis=0.5),
+        ("CosineSimilarity: axis must be an integer", "axis=0.5"),
+    ),
+    "metric ignore_class": (
+        lambda: metrics.SparseCategoricalCrossentropy(ignore_class="a"),
+        ("ignore_class must be None or an integer", "ignore_class='a'"),
+    ),
+    "metric function threshold": (
+        lambda: metrics.binary_accuracy([1], [0.5], threshold=2),
+        ("BinaryAccuracy: threshold must be", "threshold=2"),
+    ),
+    "metric function k": (lambda: metrics.top_k_categorical_accuracy([[1]], [[1]], 0), ("k must be a positive", "k=0")),
+    "metric function shapes": (
+        lambda: metrics.categorical_accuracy(np.zeros((4, 3)), np.zeros((4, 2))),
+        ("categorical_accuracy: y_true must have shape (4, 2)", "Received: (4, 3)"),
     ),
     "loss on arrays": (
         lambda: MeanSquaredError()(np.zeros((4, 3)), np.zeros((4, 2))),

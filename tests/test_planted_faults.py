@@ -18,6 +18,7 @@ import numpy as np
 import planted
 import pytest
 import test_bad_input
+import test_compile
 import test_compiler
 import test_data_kinds
 import test_determinism
@@ -28,6 +29,7 @@ import test_kernels
 import test_layers
 import test_lockstep
 import test_math
+import test_means_of_losses
 import test_models
 import test_noise
 import test_normalization
@@ -520,10 +522,22 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         lambda: test_golden.test_loss_in_a_program("Poisson", 0, "numpy"),
     ),
     "accuracy looks at the wrong shape": (
-        metrics.resolve,
+        losses.kind_by_shape,
         "len(y_shape) < len(p_shape)",
         "len(y_shape) > len(p_shape)",
         lambda: test_training.test_accuracy_by_shape("numpy"),
+    ),
+    "data that is refused chooses the loss": (
+        training.Trainer.prepare,
+        "self.chosen = None",
+        "pass",
+        test_compile.test_crossentropy_is_chosen_once_and_by_data_that_fits,
+    ),
+    "binary_accuracy is that of rows": (
+        metrics.binary_accuracy,
+        "y[..., None], p[..., None]",
+        "y, p",
+        lambda: test_means_of_losses.test_functions(*test_means_of_losses.FUNCTIONS[0]),
     ),
     "counts are summed up from below": (
         confusion.Confusion._at_thresholds,

@@ -94,6 +94,7 @@ metrics.fscore
 metrics.iou
 metrics.regression
 metrics.of_losses
+metrics.functions
 metrics
 optimizers.schedules
 optimizers.base

@@ -52,6 +52,7 @@ from nncore.losses.regression import (
     mean_squared_logarithmic_error,
     poisson,
 )
+from nncore.program import Shape
 from nncore.serialization import (
     custom_object_scope,
     deserialize_keras_object,
@@ -101,6 +102,9 @@ _BY_NAME: dict[str, type[Loss]] = {
 }
 """Classes by every name they have, in lower case."""
 
+BY_SHAPE = ("crossentropy", "ce")
+"""Names of a model's loss, in any case, whose meaning depends on the shapes of targets and predictions."""
+
 
 def get(identifier: Any) -> Loss:
     """The loss of a name (in any case), function, class, config or instance.
@@ -130,6 +134,21 @@ def get(identifier: Any) -> Loss:
     raise unknown_name("loss", identifier, [*CLASSES, *ALIASES])
 
 
+def resolve(y_shape: Shape, p_shape: Shape) -> Loss:
+    """The cross-entropy for targets and predictions of these shapes: see :func:`kind_by_shape`."""
+    return CLASSES[f"{kind_by_shape(y_shape, p_shape)}_crossentropy"]()
+
+
+def kind_by_shape(y_shape: Shape, p_shape: Shape) -> str:
+    """What classes are, by the shapes of targets and predictions.
+
+    ``"binary"`` for one prediction a row; ``"sparse_categorical"`` for one target a row; else ``"categorical"``.
+    """
+    if p_shape[-1] == 1:
+        return "binary"
+    return "sparse_categorical" if len(y_shape) < len(p_shape) or y_shape[-1] == 1 else "categorical"
+
+
 def serialize(loss: Loss) -> dict[str, Any]:
     """A loss as a JSON-able config."""
     config: dict[str, Any] = serialize_keras_object(loss)
@@ -143,7 +162,7 @@ def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Loss
 
 
 __all__ = [
-    "ALIASES", "CLASSES", "FUNCTIONS", "REDUCTIONS", "BinaryCrossentropy", "BinaryFocalCrossentropy",
+    "ALIASES", "BY_SHAPE", "CLASSES", "FUNCTIONS", "REDUCTIONS", "BinaryCrossentropy", "BinaryFocalCrossentropy",
     "CategoricalCrossentropy", "CategoricalFocalCrossentropy", "CategoricalGeneralizedCrossEntropy", "CategoricalHinge",
     "CosineSimilarity", "Dice", "Hinge", "Huber", "KLDivergence", "LogCosh", "Loss",
     "LossFunctionWrapper", "MeanAbsoluteError",
@@ -151,7 +170,7 @@ __all__ = [
     "SparseCategoricalCrossentropy", "SquaredHinge", "Tversky", "binary_crossentropy", "binary_focal_crossentropy",
     "categorical_crossentropy", "categorical_focal_crossentropy", "categorical_generalized_cross_entropy",
     "categorical_hinge", "cosine_similarity", "deserialize", "dice", "fit_target", "get", "hinge", "huber",
-    "kl_divergence", "log_cosh", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error",
-    "mean_squared_logarithmic_error", "poisson", "serialize", "sparse_categorical_crossentropy", "squared_hinge",
-    "tversky",
+    "kind_by_shape", "kl_divergence", "log_cosh", "mean_absolute_error", "mean_absolute_percentage_error",
+    "mean_squared_error", "mean_squared_logarithmic_error", "poisson", "resolve", "serialize",
+    "sparse_categorical_crossentropy", "squared_hinge", "tversky",
 ]  # fmt: skip

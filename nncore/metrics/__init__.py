@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from nncore import losses
 from nncore.errors import unknown_name
+from nncore.losses import (
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_hinge,
+    hinge,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
 from nncore.metrics.accuracy import (
     Accuracy,
     BinaryAccuracy,
@@ -29,6 +48,15 @@ from nncore.metrics.confusion import (
     TruePositives,
 )
 from nncore.metrics.fscore import F1Score, FBetaScore
+from nncore.metrics.functions import (
+    binary_accuracy,
+    categorical_accuracy,
+    concordance_correlation,
+    pearson_correlation,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
+)
 from nncore.metrics.iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from nncore.metrics.means import LossMean, Mean, MeanMetricWrapper, Sum
 from nncore.metrics.of_losses import (
@@ -72,13 +100,23 @@ _BY_NAME |= {alias: _BY_NAME[name] for alias, name in _ALIASES.items()}
 _NAMES = {**_BY_NAME, **{cls.__name__.lower(): cls for cls in _CLASSES}}
 """The metrics by all names, in lower case."""
 
+_FUNCTIONS: tuple[Callable[..., Any], ...] = (
+    binary_accuracy, categorical_accuracy, concordance_correlation, pearson_correlation, sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy, top_k_categorical_accuracy,
+)  # fmt: skip
+"""Functions that have the name of the metric that is their mean; the losses' are ``losses.FUNCTIONS``."""
+
 _ACCURACY = ("accuracy", "acc")
-_BY_SHAPE = (*_ACCURACY, "crossentropy", "ce")
+_BY_SHAPE = (*_ACCURACY, *losses.BY_SHAPE)
 """Names whose meaning depends on the shapes of targets and predictions."""
 
 __all__ = [
     *(cls.__name__ for cls in _CLASSES), "Mean", "MeanMetricWrapper", "Metric", "Score", "Sum", "check", "deserialize",
-    "get", "resolve", "scores", "serialize",
+    "get", "resolve", "scores", "serialize", *(function.__name__ for function in _FUNCTIONS), "binary_crossentropy",
+    "binary_focal_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy", "categorical_hinge",
+    "hinge", "huber", "kl_divergence", "log_cosh", "mean_absolute_error", "mean_absolute_percentage_error",
+    "mean_squared_error", "mean_squared_logarithmic_error", "poisson", "sparse_categorical_crossentropy",
+    "squared_hinge",
 ]  # fmt: skip
 
 
@@ -90,8 +128,9 @@ def check(identifier: Any) -> None:
 
 
 def get(identifier: Any) -> Metric:
-    """The metric of a name, class, config, loss function or instance. One given as a string is named as typed.
+    """The metric of a name, class, config, instance, or function of ``metrics`` or ``losses``.
 
+    One given as a string is named as typed.
     Any other function of targets and predictions is a metric by its mean: see :class:`MeanMetricWrapper`. Names are
     those of the classes, also in snake case, in capitals or not, and ``mse mae bce``.
     """
@@ -107,6 +146,8 @@ def get(identifier: Any) -> Metric:
             return _make(_NAMES[identifier.lower()], identifier)
     if isinstance(identifier, dict):
         return get(deserialize(identifier))
+    if callable(identifier) and identifier in _FUNCTIONS:
+        return _BY_NAME[identifier.__name__]()
     for name, function in losses.FUNCTIONS.items():
         if identifier is function:
             known = name in _BY_NAME and name != "cosine_similarity"  # the loss is the negative of the metric
@@ -129,19 +170,12 @@ def _make(cls: type[Metric], name: str) -> Metric:
 def resolve(identifier: Any, y_shape: Shape, p_shape: Shape) -> Metric:
     """``get``, for targets and predictions of these shapes.
 
-    ``"accuracy"`` (or ``"acc"``) and ``"crossentropy"`` (or ``"ce"``) mean, by the shapes: the binary one for one
-    prediction a row; the sparse categorical one for one target a row; else the categorical one.
+    ``"accuracy"`` (or ``"acc"``) and ``"crossentropy"`` (or ``"ce"``) mean what ``losses.kind_by_shape`` says.
     """
     if not isinstance(identifier, str) or identifier.lower() not in _BY_SHAPE:
         return get(identifier)
     suffix = "accuracy" if identifier.lower() in _ACCURACY else "crossentropy"
-    if p_shape[-1] == 1:
-        kind = "binary"
-    elif len(y_shape) < len(p_shape) or y_shape[-1] == 1:
-        kind = "sparse_categorical"
-    else:
-        kind = "categorical"
-    return _BY_NAME[f"{kind}_{suffix}"](name=identifier)
+    return _BY_NAME[f"{losses.kind_by_shape(y_shape, p_shape)}_{suffix}"](name=identifier)
 
 
 def serialize(metric: Any) -> Any:
