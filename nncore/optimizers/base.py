@@ -17,7 +17,7 @@ from nncore.builder import Builder
 from nncore.errors import did_you_mean
 from nncore.interpreter import execute
 from nncore.names import snake_case
-from nncore.optimizers.schedules import LearningRateSchedule
+from nncore.optimizers.schedules import LearningRateSchedule, Rate
 from nncore.optimizers.schedules import get as get_schedule
 from nncore.optimizers.schedules import serialize as serialize_schedule
 from nncore.program import Buffer
@@ -155,12 +155,24 @@ class Optimizer:
     # The learning rate, and what else changes from step to step.
 
     @property
-    def learning_rate(self) -> float:
+    def learning_rate(self) -> Rate:
         """The rate of the next step."""
-        return float(self.learning_rates(self.steps, 1)[0])
+        return Rate(self.learning_rates(self.steps, 1)[0], self._set_learning_rate)
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
+        self._set_learning_rate(value)
+
+    @property
+    def lr(self) -> Rate:
+        """Another name for ``learning_rate``."""
+        return self.learning_rate
+
+    @lr.setter
+    def lr(self, value: Any) -> None:
+        self._set_learning_rate(value)
+
+    def _set_learning_rate(self, value: Any) -> None:
         value = get_schedule(value)
         if isinstance(value, LearningRateSchedule) or (callable(value) and not isinstance(value, type)):
             self._learning_rate = value

@@ -5,7 +5,7 @@ k is the step, counted from 0 over the life of the optimizer. An epoch's rates a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +21,34 @@ __all__ = [
     "CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay", "LearningRateSchedule",
     "PiecewiseConstantDecay", "PolynomialDecay", "deserialize", "get", "serialize",
 ]  # fmt: skip
+
+
+class Rate(float):
+    """The learning rate of an optimizer: a float, to which a value may be assigned as to a variable of Keras's.
+
+    Args:
+        value: The rate.
+        assign: What sets the optimizer's.
+    """
+
+    def __new__(cls, value: float, assign: Callable[[Any], None]) -> Rate:
+        """The float; ``assign`` is what sets another one."""
+        made = super().__new__(cls, value)
+        made._assign = assign
+        return made
+
+    _assign: Callable[[Any], None]
+
+    def assign(self, value: Any) -> None:
+        """Set the optimizer's rate. This one stays what it was."""
+        self._assign(value)
+
+    def numpy(self) -> np.float64:
+        """The same value, as NumPy has it."""
+        return np.float64(self)
+
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
+        return float, (float(self),)
 
 
 class LearningRateSchedule:
