@@ -18,7 +18,7 @@ class Family(Generic[T]):
     Args:
         kind: What error messages call one of them.
         base: Their base class.
-        classes: The classes, known by their names and these in snake case.
+        classes: The classes, known by their names and these in snake case, in any case.
         aliases: Further names.
     """
 
@@ -30,9 +30,10 @@ class Family(Generic[T]):
             **{snake_case(cls.__name__): cls for cls in classes},
             **aliases,
         }
+        self._by_lower = {name.lower(): cls for name, cls in self._names.items()}
 
     def get(self, identifier: Any) -> T | None:
-        """The one of a name, class, config or instance; ``None`` stays ``None``."""
+        """The one of a name in any case, class, config or instance; ``None`` stays ``None``."""
         if identifier is None or isinstance(identifier, self._base):
             return identifier
         if isinstance(identifier, type) and issubclass(identifier, self._base):
@@ -41,8 +42,8 @@ class Family(Generic[T]):
             own = get_registered_object(identifier)
             if own is not None:
                 return self.get(own)
-            if identifier in self._names:
-                return self._names[identifier]()
+            if identifier.lower() in self._by_lower:
+                return self._by_lower[identifier.lower()]()
         if isinstance(identifier, Mapping):
             return self.deserialize(identifier)
         raise unknown_name(self.kind, identifier, self._names)

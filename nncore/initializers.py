@@ -400,14 +400,16 @@ _NAMES: dict[str, type[Initializer]] = {
     "IdentityInitializer": Identity,
     "OrthogonalInitializer": Orthogonal,
 }
+_BY_LOWER = {name.lower(): cls for name, cls in _NAMES.items()}
 
 
 def get(identifier: Any) -> Initializer | None:
     """The initializer that ``identifier`` names or is.
 
     Args:
-        identifier: A name (``"glorot_uniform"``, ``"GlorotUniform"``), an initializer (returned as it is) or its class,
-            a function ``f(shape, dtype=None)``, an array to copy, a config as ``serialize`` makes, or ``None``.
+        identifier: A name in any case (``"glorot_uniform"``, ``"GlorotUniform"``), an initializer (returned as it is)
+            or its class, a function ``f(shape, dtype=None)``, an array to copy, a config as ``serialize`` makes, or
+            ``None``.
 
     Raises:
         ValueError: for anything else, and for names nncore does not know.
@@ -418,9 +420,9 @@ def get(identifier: Any) -> Initializer | None:
         own = get_registered_object(identifier)
         if own is not None:
             return get(own)
-        if identifier not in _NAMES:
+        if identifier.lower() not in _BY_LOWER:
             raise unknown_name("initializer", identifier, _NAMES)
-        return _NAMES[identifier]()
+        return _BY_LOWER[identifier.lower()]()
     if isinstance(identifier, Mapping):
         return deserialize(identifier)
     if isinstance(identifier, type):

@@ -385,7 +385,7 @@ def test_own_classes_through_custom_objects() -> None:
     "call, message",
     [
         (lambda: initializers.get("glorot"), r"Unknown initializer: 'glorot'\. Did you mean '[gG]lorot_?[uUnN]"),
-        (lambda: initializers.get("Glorot_Uniform"), r"Did you mean 'glorot_uniform'\?"),
+        (lambda: initializers.get("Glorot_Unifrm"), r"Did you mean 'glorot_uniform'\?"),
         (lambda: initializers.get(5), r"must be a name, an Initializer, .* Received: 5\."),
         (lambda: initializers.get({"config": {}}), "must hold 'class_name' and 'config'"),
         (lambda: initializers.get({"class_name": "Nope", "config": {}}), "Unknown initializer: 'Nope'"),

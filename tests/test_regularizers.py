@@ -402,7 +402,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: Dense(2, kernel_regularizer="l3"),
         ("Unknown regularizer: 'l3'", "Known names:", "l1_l2"),
     ),
-    "an unknown constraint": (lambda: Dense(2, bias_constraint="maxnorm"), ("Unknown constraint", "MaxNorm")),
+    "an unknown constraint": (lambda: Dense(2, bias_constraint="max"), ("Unknown constraint", "MaxNorm")),
     "a regularizer as a constraint": (lambda: Dense(2, kernel_constraint=L2()), ("Unknown constraint",)),
     "a number": (lambda: Dense(2, activity_regularizer=0.1), ("Unknown regularizer: 0.1",)),
     "a config without a name": (lambda: regularizers.get({"l2": 0.1}), ("must hold 'class_name' and 'config'",)),
