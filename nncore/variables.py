@@ -56,9 +56,10 @@ class Variable(NDArrayOperatorsMixin):
         self, value: Any, name: str = "variable", trainable: bool = True, dtype: Any = None, *,
         regularizer: Any = None, constraint: Any = None,
     ) -> None:  # fmt: skip
-        if dtype is not None and str(dtype) not in DTYPES:
+        chosen = "float32" if dtype is None else getattr(dtype, "__name__", str(dtype))  # np.float32 is a class
+        if chosen not in DTYPES:
             raise ValueError(f"Variable: dtype must be one of {', '.join(DTYPES)}, or None. Received: dtype={dtype!r}.")
-        self.value: Array = np.array(value, dtype or "float32")
+        self.value: Array = np.array(value, chosen)
         self.name = name
         self.path = name
         self.scope = ""

@@ -651,8 +651,12 @@ MAKERS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         ("Dense: unknown argument 'activaton'", "Did you mean 'activation'?"),
     ),
     "Dense batch_input_shape": (
-        lambda: Dense(1, batch_input_shape=(None, 4)),
-        ("unknown argument 'batch_input_shape'", "(None, 4)"),
+        lambda: Dense(1, batch_input_shape=4),
+        ("batch_input_shape must be a tuple with the batch axis first", "batch_input_shape=4"),
+    ),
+    "Dense batch_input_shape of no size": (
+        lambda: Dense(1, batch_input_shape=(None, 0)),
+        ("must hold the positive sizes of one sample", "(0,)"),
     ),
     "Dense name": (lambda: Dense(1, name="a/b"), ("name must be a non-empty string without '/'", "'a/b'")),
     "Dense empty name": (lambda: Dense(1, name=""), ("name must be a non-empty string",)),

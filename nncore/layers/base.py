@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import prod
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,14 @@ _BASE_ARGUMENTS = (
 )  # fmt: skip
 
 
+class Outline(NamedTuple):
+    """What is known of a layer's inputs or outputs without any data."""
+
+    shape: Shape
+    name: str
+    dtype: str = "float32"
+
+
 class Layer(Weights):
     """Base of all layers.
 
@@ -41,6 +49,7 @@ class Layer(Weights):
             the loss.
         input_shape: Shape of one sample, for the first layer of a model.
         input_dim: The same for one-dimensional samples.
+        batch_input_shape: The same with the batch axis first.
 
     Raises:
         ValueError: for an argument nncore does not know.
@@ -62,6 +71,7 @@ class Layer(Weights):
         activity_regularizer: Any = None,
         input_shape: Sequence[int | None] | None = None,
         input_dim: int | None = None,
+        batch_input_shape: Sequence[int | None] | None = None,
         **unknown: Any,
     ) -> None:
         kind = type(self).__name__
@@ -74,6 +84,13 @@ class Layer(Weights):
             raise ValueError(f"{kind}: name must be a non-empty string without '/'. Received: name={name!r}.")
         if input_dim is not None:
             input_shape = (positive_int(kind, "input_dim", input_dim),)
+        elif batch_input_shape is not None:
+            if not isinstance(batch_input_shape, list | tuple) or not batch_input_shape:
+                raise ValueError(
+                    f"{kind}: batch_input_shape must be a tuple with the batch axis first, such as (None, 100). "
+                    f"Received: batch_input_shape={batch_input_shape!r}."
+                )
+            input_shape = batch_input_shape[1:]
         self.name = auto_name(kind) if name is None else name
         if input_shape is not None:
             self.declared_input_shape = sample_shape(kind, input_shape)
@@ -221,15 +238,34 @@ class Layer(Weights):
         self.output_shape = self.compute_output_shape(input_shape)
         return self.output_shape
 
-    def add_weight(
-        self, shape: Iterable[int] | None = None, initializer: Any = None, *, name: str = "weight",
-        trainable: bool = True, dtype: str | None = None, regularizer: Any = None, constraint: Any = None,
-    ) -> Variable:  # fmt: skip
-        """Create a weight; by default glorot-uniform. Programs do not see one of ``dtype`` int64.
+    def add_weight(self, *args: Any, **kwargs: Any) -> Variable:
+        """Create a weight.
 
-        While it is trainable, the penalty of its ``regularizer`` is added to the loss, and after each update it is held
-        in its ``constraint``.
+        Args:
+            shape: Its shape; by default a single value.
+            initializer: By default glorot-uniform.
+            dtype: By default float32. Programs do not see a weight of int64.
+            trainable: Whether training changes it.
+            regularizer: While the weight is trainable, its penalty is added to the loss.
+            constraint: After each update it holds the weight.
+            name: By default ``"weight"`` with a counter.
+            autocast, aggregation, layout: Without effect.
+
+        They come in this order, or where the first is a string in Keras 2's: name, shape, dtype, initializer.
         """
+        if args and isinstance(args[0], str):
+            kwargs |= dict(zip(("name", "shape", "dtype", "initializer"), args, strict=False))
+            args = args[4:]
+        return self._add_weight(*args, **kwargs)
+
+    def _add_weight(
+        self, shape: Iterable[int] | None = None, initializer: Any = None, dtype: Any = None, trainable: bool = True,
+        autocast: Any = True, regularizer: Any = None, constraint: Any = None, aggregation: Any = None,
+        layout: Any = None, name: str | None = None,
+    ) -> Variable:  # fmt: skip
+        if name is None:
+            unnamed = sum(v.name.partition("_")[0] == "weight" for v in self._trained + self._kept)
+            name = f"weight_{unnamed}" if unnamed else "weight"
         initial = initializers.get("glorot_uniform" if initializer is None else initializer)
         if initial is None:
             raise ValueError(f"{self.name}: the weight {name!r} needs an initializer.")
@@ -248,6 +284,21 @@ class Layer(Weights):
         variable.path = f"{self.name}/{name}"
         self._constants.append(variable)
         return variable
+
+    @property
+    def input(self) -> Outline:
+        """Shape and name of the inputs; ``AttributeError`` while unbuilt."""
+        return self._outline("input", self.input_shape)
+
+    @property
+    def output(self) -> Outline:
+        """Shape and name of the outputs; ``AttributeError`` while unbuilt."""
+        return self._outline("output", self.output_shape)
+
+    def _outline(self, what: str, shape: Shape | None) -> Outline:
+        if shape is None:
+            raise AttributeError(f"Layer {self.name!r} isn't built: its {what} is not known.")
+        return Outline(shape, f"{self.name}/{what}")
 
     @property
     def trainable(self) -> bool:

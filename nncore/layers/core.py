@@ -41,6 +41,8 @@ class InputLayer(Layer):
                 )
             shape = tuple(batch_shape)[1:]
         if shape is None:
+            shape = self.declared_input_shape
+        if shape is None:
             raise ValueError("Input: shape is required, such as Input((100,)). Received: shape=None.")
         self.declared_input_shape = sample_shape("Input", shape)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nncore import constraints, initializers, regularizers
-from nncore.arguments import must_be_none, positive_int
+from nncore.arguments import is_integer, must_be_none, positive_int
 from nncore.builder import Builder
 from nncore.layers.base import Layer
 from nncore.program import Buffer, Shape
@@ -28,7 +28,7 @@ class Embedding(Layer):
         embeddings_constraint: What holds the vectors after each update.
         mask_zero: Must be ``False``.
         weights: The vectors to start with, ``(input_dim, output_dim)`` alone or in a list.
-        input_length: Without effect.
+        input_length: The number of ids in a sample, where they are in one row: ``input_shape=(input_length,)``.
         lora_rank, lora_alpha, quantization_config: Must be ``None``.
     """
 
@@ -40,6 +40,8 @@ class Embedding(Layer):
         weights: Any = None, lora_rank: None = None, lora_alpha: None = None, quantization_config: None = None,
         *, input_length: Any = None, **kwargs: Any,
     ) -> None:  # fmt: skip
+        if is_integer(input_length):
+            kwargs.setdefault("input_shape", (input_length,))
         super().__init__(**kwargs)
         must_be_none("Embedding", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.input_dim = positive_int("Embedding", "input_dim", input_dim)
