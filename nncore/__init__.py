@@ -1,7 +1,6 @@
 """nncore: neural networks on the CPU. Keras's ``Sequential`` API over compiled SIMD kernels; NumPy is all it needs.
 
 from nncore.models import Sequential
-from nncore.old_homes import open_old_homes as _open_old_homes
 from nncore.layers import Dense
 
 model = Sequential([Dense(64, activation="relu", input_dim=100), Dense(10, activation="softmax")])
@@ -59,6 +58,8 @@ _ON_DEMAND = ("datasets", "gradients", "kernels", "plot", "preprocessing")
 def __getattr__(name: str) -> Any:
     if name == "check_gradients":
         return _import_module("nncore.gradients").check_gradients
+    if name == "Model":
+        return getattr(models, name)  # says that there is none
     if name in _ON_DEMAND:
         return _import_module(f"nncore.{name}")
     raise AttributeError(f"module 'nncore' has no attribute {name!r}")

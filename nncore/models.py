@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nncore import backends, loops, losses, metrics, optimizers, random
-from nncore.arguments import count, fraction, is_integer, positive_int
+from nncore.arguments import count, fraction, is_integer, is_number, positive_int
 from nncore.builder import Builder
 from nncore.callbacks import CallbackList, History
 from nncore.compiler import forward, lower_predict
@@ -16,7 +16,7 @@ from nncore.copies import clone_model, model_from_json
 from nncore.data import Data, Samples, as_array, as_samples, check_lengths, fit_samples
 from nncore.errors import DataError, unknown_name
 from nncore.guard import MODES
-from nncore.layers.base import Layer, sample_shape
+from nncore.layers.base import Layer, Outline, sample_shape
 from nncore.layers.core import InputLayer
 from nncore.metrics import check as check_metric
 from nncore.program import Buffer, Program, Shape
@@ -193,6 +193,16 @@ class Sequential(Layer):
         return shape
 
     @property
+    def inputs(self) -> list[Outline]:
+        """The ``input`` in a list."""
+        return [self.input]
+
+    @property
+    def outputs(self) -> list[Outline]:
+        """The ``output`` in a list."""
+        return [self.output]
+
+    @property
     def weights(self) -> list[Variable]:
         """All variables, layer by layer, each once."""
         return list({id(v): v for layer in self._layers for v in layer.weights}.values())
@@ -288,7 +298,8 @@ class Sequential(Layer):
             loss: A name, function or ``nncore.losses`` object, also in a list of one. ``"crossentropy"`` (or ``"ce"``)
                 is the binary one for one prediction a row, the sparse categorical one for one target a row, else the
                 categorical one: the first y chooses.
-            loss_weights: For models of several outputs; must be ``None``.
+            loss_weights: For models of several outputs; must be ``None``. Metrics are taken here too: before Keras 3
+                they came third.
             metrics: A list of names, ``nncore.metrics`` objects or loss functions; one alone is taken too.
             weighted_metrics: The same, for metrics for which sample weights (and class weights) count.
             run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: Taken for Keras's sake; without effect.
@@ -303,6 +314,8 @@ class Sequential(Layer):
         Raises:
             ValueError: for names nncore does not know (known ones are listed), a loss that does not fit the last layer.
         """
+        if metrics is None and isinstance(loss_weights, list | tuple) and not any(map(is_number, loss_weights)):
+            loss_weights, metrics = None, loss_weights
         if loss_weights is not None:
             raise ValueError(f"compile: loss_weights must be None. Received: loss_weights={loss_weights!r}.")
         if on_nan not in MODES:

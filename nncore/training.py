@@ -237,9 +237,9 @@ class Trainer:
 
     def _fit_targets(self, name: str, y: Array, machine: Machine) -> Array:
         """``y`` in the shape that the loss compares with the predictions."""
-        if self.loss.target == "any":
-            return y
         last, p = machine.layers[-1].name, machine.output_shape
+        if self.loss.target == "any":
+            return y.reshape(-1, 1) if y.ndim == 1 and p == (None, 1) else y
         labels = self.loss.target == "labels"
         wanted = self.loss.target_shape(p)[1:]
         if y.shape[1:] == wanted:

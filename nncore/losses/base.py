@@ -45,7 +45,7 @@ class Loss:
 
     Attributes:
         target: What ``y`` holds: ``"same"``, values in the shape of the predictions; ``"labels"``, one integer a row;
-            ``"any"``: it is taken as it is.
+            ``"any"``: it is taken as it is, a vector beside one output as a column.
         probabilities: Whether ``y`` must lie in [0, 1].
         op: The op that computes one value a row.
         axis: The axis of the predictions that is one row.
@@ -144,11 +144,12 @@ class Loss:
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """One value a row, for arrays whose shapes fit.
 
-        A subclass may define it, in place of ``value``, for a loss of its own: ``y_true`` comes as it is, and it
-        returns one value a sample, or several, whose mean counts, or one for the batch. Made of operators, NumPy
-        functions, layers and activations that programs have ops for (see :class:`nncore.tracing.Symbol`), it becomes
-        these ops. Else, and always where the class defines ``backward``, it is called with arrays, batch by batch;
-        training then needs ``backward(self, y_true, y_pred)``, the slope of each sample's value in its predictions.
+        A subclass may define it, in place of ``value``, for a loss of its own: ``y_true`` comes as it is (in a model of
+        one output a vector as a column), and it returns one value a sample, or several, whose mean counts, or one for
+        the batch. Made of operators, NumPy functions, layers and activations that programs have ops for (see
+        :class:`nncore.tracing.Symbol`), it becomes these ops. Else, and always where the class defines ``backward``, it
+        is called with arrays, batch by batch; training then needs ``backward(self, y_true, y_pred)``, the slope of each
+        sample's value in its predictions.
         """
         if y_pred.ndim == 1:  # a vector is one row
             return self.call(y_true[None], y_pred[None])[0]  # type: ignore[no-any-return]
