@@ -63,7 +63,7 @@ def open_old_homes() -> None:
     short = {short: losses.FUNCTIONS[name] for short, name in losses.ALIASES.items()}
     short |= {name.upper(): function for name, function in short.items()}
     _lend(losses, short)
-    _lend(metrics, losses.FUNCTIONS | short)
+    _lend(metrics, short)
     for name, instead in GONE.items():
         setattr(models.Sequential, name, Gone(name, instead))
     vars(models)["__getattr__"] = _no_model
