@@ -503,6 +503,18 @@ def test_an_epoch_that_was_stopped_shows_the_steps_it_did(
     assert capsys.readouterr().out == f" 50/100 {BAR} 2s 40ms/step - loss: 1.0000\n"
 
 
+def test_the_end_by_an_error_reaches_every_callback() -> None:
+    class File(Callback):
+        open = True
+
+        def break_off(self) -> None:
+            self.open = False
+
+    files = [File(), File()]
+    CallbackList([Callback(), *files], add_history=True, add_progbar=True).break_off()
+    assert [file.open for file in files] == [False, False]
+
+
 @pytest.mark.parametrize("end", [CallbackList.on_train_end, CallbackList.break_off])
 def test_a_broken_off_epoch_leaves_its_line(
     end: Callable[[CallbackList], None], monkeypatch: pytest.MonkeyPatch, clock: Callable[[float], None]

@@ -92,6 +92,10 @@ class Callback:
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After a batch of a prediction, with ``{"outputs": …}``."""
 
+    def break_off(self) -> None:
+        """After an error or Ctrl-C, in place of the hooks that would end the loop: close files, put back what was
+        changed for a while."""
+
 
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 """The names of all hooks."""
@@ -187,10 +191,9 @@ class CallbackList(Callback):
                 callback.progress(steps_done, logs)
 
     def break_off(self) -> None:
-        """End the progress bar's line where it is, so that an error or Ctrl-C is reported on a line of its own."""
+        """Tell every callback that an error or Ctrl-C has ended the loop."""
         for callback in self.callbacks:
-            if isinstance(callback, ProgbarLogger):
-                callback.break_off()
+            callback.break_off()
 
     def _call(self, hook: str, *where: int, logs: Mapping[str, Any] | None) -> None:
         values = plain_logs(logs)
@@ -330,7 +333,7 @@ class ProgbarLogger(Callback):
             self._bar.update(steps_done, _shown(logs), finalize=False)
 
     def break_off(self) -> None:
-        """Forget the loop at work, and end the line of its bar."""
+        """Forget the loop at work, and end the line of its bar: an error is reported on a line of its own."""
         self._in_fit = self._validating = False
         if self._bar is not None:
             self._bar.leave()
