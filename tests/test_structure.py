@@ -123,6 +123,7 @@ callbacks.monitors
 callbacks.checkpoint
 callbacks.logs
 callbacks.rates
+callbacks.averages
 callbacks
 summary
 sources

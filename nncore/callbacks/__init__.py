@@ -1,5 +1,6 @@
 """Callbacks: what happens at the events of ``fit``, ``evaluate`` and ``predict``, under Keras's names."""
 
+from nncore.callbacks.averages import SwapEMAWeights
 from nncore.callbacks.base import (
     HOOKS,
     Callback,
@@ -18,6 +19,6 @@ from nncore.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 
 __all__ = [
     "HOOKS", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback",
-    "LearningRateScheduler", "Logs", "ModelCheckpoint", "ProgbarLogger", "ReduceLROnPlateau", "TerminateOnNaN",
-    "plain_logs",
+    "LearningRateScheduler", "Logs", "ModelCheckpoint", "ProgbarLogger", "ReduceLROnPlateau", "SwapEMAWeights",
+    "TerminateOnNaN", "plain_logs",
 ]  # fmt: skip

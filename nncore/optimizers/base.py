@@ -492,14 +492,24 @@ class Optimizer:
         """
         if not self.use_ema or not self.steps:
             return
-        means = self.state.reshape(len(self.slots), -1)[self.slots.index("average")]
-        spans = {id(v): span for v, span in zip(self._variables, self._spans, strict=True)}
-        variables = self._variables if var_list is None else var_list
-        if not all(id(v) in spans for v in variables):
+        pairs = self.running_means()
+        means = {id(v): mean for v, mean in pairs}
+        variables = [v for v, _ in pairs] if var_list is None else var_list
+        if not all(id(v) in means for v in variables):
             raise ValueError(f"{type(self).__name__}.finalize_variable_values: these are not the weights it trained.")
         for variable in variables:
-            span = spans[id(variable)]
-            variable.assign(means[span.start : span.start + span.size].reshape(span.shape))
+            variable.assign(means[id(variable)])
+
+    def running_means(self) -> list[tuple[Variable, Array]]:
+        """Each weight that it trains with its running mean, a view; nothing before the first step, or where it keeps
+        none."""
+        if not self.use_ema or not self.steps:
+            return []
+        means = self.state.reshape(len(self.slots), -1)[self.slots.index("average")]
+        return [
+            (variable, means[span.start : span.start + span.size].reshape(span.shape))
+            for variable, span in zip(self._variables, self._spans, strict=True)
+        ]
 
     # Configs.
 
