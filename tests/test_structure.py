@@ -124,6 +124,7 @@ callbacks.checkpoint
 callbacks.logs
 callbacks.rates
 callbacks.averages
+callbacks.tensorboard
 callbacks
 summary
 sources

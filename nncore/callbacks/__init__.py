@@ -16,9 +16,10 @@ from nncore.callbacks.checkpoint import ModelCheckpoint
 from nncore.callbacks.logs import CSVLogger
 from nncore.callbacks.monitors import EarlyStopping
 from nncore.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
+from nncore.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "HOOKS", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback",
     "LearningRateScheduler", "Logs", "ModelCheckpoint", "ProgbarLogger", "ReduceLROnPlateau", "SwapEMAWeights",
-    "TerminateOnNaN", "plain_logs",
+    "TensorBoard", "TerminateOnNaN", "plain_logs",
 ]  # fmt: skip
