@@ -33,7 +33,9 @@ def percent(pattern: str, out: str) -> float:
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"first_steps", "digits", "fashion_mnist"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {
+        "first_steps", "digits", "fashion_mnist", "breast_cancer", "diabetes", "multi_label", "autoencoder",
+    }  # fmt: skip
 
 
 def test_first_steps(tmp_path: Path) -> None:
@@ -75,3 +77,33 @@ def test_fashion_mnist(tmp_path: Path) -> None:
     assert percent("Test accuracy:", out) == 100
     for name in ("curves", "predictions"):
         assert (tmp_path / f"fashion_mnist_{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_breast_cancer(tmp_path: Path) -> None:
+    out = run("breast_cancer", tmp_path)
+    assert percent("Test accuracy:", out) >= 94
+    assert float(re.search(r"area under the curve: ([\d.]+)", out)[1]) >= 0.98
+    assert percent("Malignant samples found:", out) >= 85
+    stopped, best = map(int, re.search(r"Stopped after (\d+) epochs; the best was epoch (\d+)", out).groups())
+    assert stopped == best + 20
+
+
+def test_diabetes(tmp_path: Path) -> None:
+    out = run("diabetes", tmp_path)
+    errors = [float(e) for e in re.findall(r"off by ([\d.]+) on average", out)]
+    assert len(errors) == 2
+    assert errors[0] <= errors[1] + 2
+
+
+def test_multi_label(tmp_path: Path) -> None:
+    out = run("multi_label", tmp_path)
+    assert "f1_score" in out
+    assert percent("all five right:", out) >= 65
+    assert len(re.findall(r"^A signal of .*: found .+$", out, re.MULTILINE)) == 3
+
+
+def test_autoencoder(tmp_path: Path) -> None:
+    out = run("autoencoder", tmp_path)
+    first, last = map(float, re.search(r"pixel: ([\d.]+) after one epoch, ([\d.]+) at the end", out).groups())
+    assert last < 0.1 < first
+    assert (tmp_path / "autoencoder.png").read_bytes().startswith(b"\x89PNG")
