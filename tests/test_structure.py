@@ -74,6 +74,7 @@ layers.base
 layers.activations
 layers.core
 layers.embedding
+layers.function
 layers.normalization
 layers.preprocessing
 layers.regularization

@@ -4,6 +4,7 @@ from nncore.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, S
 from nncore.layers.base import Layer
 from nncore.layers.core import Dense, Input, InputLayer
 from nncore.layers.embedding import Embedding
+from nncore.layers.function import Lambda
 from nncore.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -40,6 +41,7 @@ __all__ = [
     "Identity",
     "Input",
     "InputLayer",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",

@@ -22,6 +22,7 @@ class InputLayer(Layer):
 
     Args:
         shape: Shape of one sample, without the batch axis.
+        batch_size: Without effect: batches of any size are taken.
         batch_shape: The same with the batch axis first, which must be ``None``.
         dtype: What the samples are said to hold, such as ``"int32"`` before an ``Embedding``; by default ``"float32"``.
             Whatever it says, data of any real type is taken, and converted to what the first layer computes with.
@@ -29,8 +30,9 @@ class InputLayer(Layer):
     """
 
     def __init__(
-        self, shape: Any = None, *, batch_shape: Any = None, dtype: Any = None, name: str | None = None, **kwargs: Any
-    ) -> None:
+        self, shape: Any = None, batch_size: Any = None, dtype: Any = None, *, batch_shape: Any = None,
+        name: str | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(name=name, **kwargs)
         self.dtype = _real_name(dtype)
         if batch_shape is not None:
@@ -63,9 +65,11 @@ def _real_name(dtype: Any) -> str:
     return name
 
 
-def Input(shape: Any = None, *, batch_shape: Any = None, dtype: Any = None, name: str | None = None) -> Layer:
+def Input(
+    shape: Any = None, batch_size: Any = None, dtype: Any = None, *, batch_shape: Any = None, name: str | None = None
+) -> Layer:
     """The first entry of a model: the shape of one sample. See :class:`InputLayer`."""
-    return InputLayer(shape, batch_shape=batch_shape, dtype=dtype, name=name)
+    return InputLayer(shape, batch_size, dtype, batch_shape=batch_shape, name=name)
 
 
 class Dense(Layer):
