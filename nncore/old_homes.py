@@ -56,14 +56,18 @@ def open_old_homes() -> None:
         parent, _, name = f"nncore.{old}".rpartition(".")
         if not hasattr(sys.modules[parent], name):
             setattr(sys.modules[parent], name, found)
-    models, layers, losses, metrics = (
-        sys.modules[f"nncore.{name}"] for name in ("models", "layers", "losses", "metrics")
+    models, layers, losses, metrics, constraints = (
+        sys.modules[f"nncore.{name}"] for name in ("models", "layers", "losses", "metrics", "constraints")
     )
     _lend(sys.modules["nncore.layers.core"], {name: getattr(layers, name) for name in layers.__all__})
     short = {short: losses.FUNCTIONS[name] for short, name in losses.ALIASES.items()}
     short |= {name.upper(): function for name, function in short.items()}
     _lend(losses, short)
     _lend(metrics, short)
+    _lend(
+        constraints,
+        {name.replace("_", ""): getattr(constraints, name) for name in ("max_norm", "non_neg", "unit_norm")},
+    )
     for name, instead in GONE.items():
         setattr(models.Sequential, name, Gone(name, instead))
     vars(models)["__getattr__"] = _no_model

@@ -52,15 +52,16 @@ def set_random_seed(seed: int) -> None:
     seeds.set_seed(value)
 
 
-def to_categorical(x: Any, num_classes: int | None = None) -> Array:
+def to_categorical(x: Any, num_classes: int | None = None, dtype: Any = None) -> Array:
     """One-hot rows for integer labels.
 
     Args:
         x: Labels from 0 on, of any shape; a last axis of length 1 is dropped.
         num_classes: Length of a row; by default the largest label plus 1.
+        dtype: The type of the result, by default float64.
 
     Returns:
-        A float64 array of shape ``x.shape + (num_classes,)``.
+        An array of shape ``x.shape + (num_classes,)``.
 
     Raises:
         ValueError: for labels that are no integers, negative or too large, naming the first one; and for no labels
@@ -81,7 +82,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     classes = positive_int("to_categorical", "num_classes", num_classes)
     outside = (labels < 0) | (labels >= classes)
     _refuse(labels, outside, f"to_categorical: labels must be in [0, {classes}) for num_classes={classes}")
-    result = np.zeros((labels.size, classes))
+    result = np.zeros((labels.size, classes), np.float64 if dtype is None else dtype)
     result[np.arange(labels.size), labels.ravel().astype(np.intp)] = 1
     return result.reshape((*labels.shape, classes))
 

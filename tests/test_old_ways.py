@@ -543,6 +543,197 @@ assert (again.predict(x, verbose=0) == model.predict(x, verbose=0)).all()
 again = models.model_from_json(model.to_json())
 assert again.count_params() == 15
 """,
+    # More of each.
+    "losses inside a loss": """
+def loss(y_true, y_pred):
+    return losses.binary_crossentropy(y_true, y_pred) + 0.5 * losses.mse(y_true, y_pred) + K.mean(K.abs(y_pred), -1)
+
+model = Sequential([Dense(1, 'sigmoid', input_dim=4)])
+model.compile('sgd', loss)
+learns(model, y=yes)
+assert not any(i.function for i in model.program.instructions)
+column = yes[:, None].astype('float32')
+assert np.isclose(loss(column, model.predict(x, verbose=0)).mean(), model.evaluate(x, yes, verbose=0), rtol=1e-5)
+""",
+    "a loss object inside a loss": """
+mse, labels = losses.MeanSquaredError(), losses.SparseCategoricalCrossentropy()
+
+def twice(y_true, y_pred):
+    return 2 * mse(y_true, y_pred)
+
+model = Sequential([Dense(1, input_dim=4)])
+model.compile('sgd', twice, ['mse'])
+history = learns(model, y=value)
+assert np.allclose(history['loss'], 2 * np.array(history['mse']), rtol=1e-4)
+weights = K.variable(np.array([1.0, 2.0, 0.5]))
+model = Sequential([Dense(3, 'softmax', input_dim=4)])
+model.compile('sgd', lambda t, p: labels(t, p), [lambda t, p: K.sum(p * weights, axis=-1)])
+refused(ValueError, 'has no backward', model.fit, x, y, verbose=0)
+found = model.evaluate(x, y, verbose=0)
+assert np.isclose(found[1], (model.predict(x, verbose=0) * weights).sum(1).mean(), rtol=1e-5)
+""",
+    "binary cross-entropy of K": """
+def loss(y_true, y_pred):
+    return K.mean(K.binary_crossentropy(y_true, y_pred), axis=-1)
+model = Sequential([Dense(1, 'sigmoid', input_dim=4)])
+model.compile('sgd', loss, ['accuracy'])
+learns(model, y=yes)
+""",
+    "dice": """
+def dice(y_true, y_pred, smooth=1):
+    i = K.sum(y_true * y_pred, axis=-1)
+    return 1 - (2. * i + smooth) / (K.sum(y_true, axis=-1) + K.sum(y_pred, axis=-1) + smooth)
+model = Sequential([Dense(3, 'softmax', input_dim=4)])
+model.compile('sgd', dice)
+learns(model)
+""",
+    "focal": """
+def focal(gamma=2., alpha=0.25):
+    def loss(y_true, y_pred):
+        p = K.clip(y_pred, K.epsilon(), 1. - K.epsilon())
+        return K.mean(-alpha * y_true * K.pow(1. - p, gamma) * K.log(p), axis=1)
+    return loss
+model = Sequential([Dense(3, 'softmax', input_dim=4)])
+model.compile('sgd', focal())
+learns(model)
+""",
+    "r2": """
+def r2(y_true, y_pred):
+    res = K.sum(K.square(y_true - y_pred))
+    tot = K.sum(K.square(y_true - K.mean(y_true)))
+    return 1 - res / (tot + K.epsilon())
+model = Sequential([Dense(1, input_dim=4)])
+model.compile('sgd', 'mse', [r2])
+learns(model, y=value)
+""",
+    "a model inside a layer": """
+class Block(Layer):
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.net = Sequential([Dense(units, 'relu'), Dropout(0.1), Dense(4)])
+    def call(self, inputs, training=None, mask=None):
+        return inputs + self.net(inputs, training=training)
+model = Sequential([Input((4,)), Block(8), Dense(1)])
+model.compile('adam', 'mse')
+learns(model, y=value)
+assert model.count_params() == 40 + 36 + 5
+""",
+    "a layer with an activation": """
+from nncore import activations
+class MyDense(Layer):
+    def __init__(self, units, activation=None, **kwargs):
+        super(MyDense, self).__init__(**kwargs)
+        self.units = units
+        self.activation = activations.get(activation)
+        self.supports_masking = True
+    def build(self, input_shape):
+        assert len(input_shape) >= 2
+        self.kernel = self.add_weight(shape=(int(input_shape[-1]), self.units), name='kernel', regularizer=None,
+                                      initializer=initializers.get('glorot_uniform'), constraint=None)
+        self.bias = self.add_weight(shape=(self.units,), initializer='zeros', name='bias')
+        self.built = True
+    def call(self, inputs, **kwargs):
+        output = K.dot(inputs, self.kernel)
+        output = output + self.bias
+        if self.activation is not None:
+            output = self.activation(output)
+        return output
+model = Sequential([MyDense(8, 'relu', input_shape=(4,)), MyDense(1)])
+model.compile('adam', 'mse')
+learns(model, y=value)
+""",
+    "the usual callbacks": """
+from nncore.callbacks import EarlyStopping, ReduceLROnPlateau, TerminateOnNaN, CSVLogger
+model = Sequential([Dense(8, 'relu', input_dim=4), BatchNormalization(), LeakyReLU(alpha=0.1), Dense(1)])
+model.compile(optimizers.SGD(lr=0.01, momentum=0.9, nesterov=True), 'mse', ['mae'])
+stop = EarlyStopping(monitor='val_loss', patience=3, mode='min', restore_best_weights=True, verbose=0)
+slow = ReduceLROnPlateau(monitor='val_loss', factor=0.2, patience=2, min_lr=1e-5)
+learns(model, y=value, validation_split=0.2, callbacks=[stop, slow])
+""",
+    "folds": """
+def create():
+    model = Sequential()
+    model.add(Dense(12, input_dim=4, kernel_initializer='uniform', activation='relu', name='first'))
+    model.add(Dense(1, kernel_initializer='normal', activation='sigmoid'))
+    model.compile(loss='binary_crossentropy', optimizer='adam', metrics=['accuracy'])
+    return model
+scores = []
+for fold in range(3):
+    test = np.arange(96) % 3 == fold
+    model = create()
+    model.fit(x[~test], yes[~test], epochs=3, batch_size=10, verbose=False)
+    scores.append(model.evaluate(x[test], yes[test], verbose=0)[1] * 100)
+    rounded = [round(r[0]) for r in model.predict(x[test], verbose=0)]
+""",
+    "labels of pandas": """
+import pandas as pd
+s = pd.Series(['a','b','c']*32)
+codes = s.astype('category').cat.codes
+model = Sequential([Dense(3, 'softmax', input_dim=4)])
+model.compile('sgd', 'sparse_categorical_crossentropy')
+learns(model, y=codes)
+model.compile('sgd', 'categorical_crossentropy')
+learns(model, y=pd.get_dummies(s))
+learns(model, y=pd.get_dummies(s).values)
+""",
+    "regularizers and constraints": """
+from nncore import regularizers
+from nncore.regularizers import l2, l1, l1_l2
+from nncore.constraints import maxnorm, max_norm, unit_norm
+model = Sequential()
+model.add(Dense(8, kernel_regularizer=l2(0.01), kernel_constraint=maxnorm(3), input_dim=4))
+model.add(Dense(1, kernel_regularizer=l1_l2(l1=0.1, l2=0.1), bias_regularizer=regularizers.l1(0.1)))
+model.compile('sgd', 'mse')
+learns(model, y=value)
+""",
+    "callbacks of one's own": """
+class LossHistory(callbacks.Callback):
+    def on_train_begin(self, logs={}):
+        self.losses = []
+    def on_batch_end(self, batch, logs={}):
+        self.losses.append(logs.get('loss'))
+class Stop(callbacks.Callback):
+    def on_epoch_end(self, epoch, logs={}):
+        if logs.get('acc') > 0: self.model.stop_training = True
+model = Sequential([Dense(3, 'softmax', input_dim=4)])
+model.compile('sgd', 'categorical_crossentropy', ['acc'])
+h = LossHistory()
+model.fit(x, hot, epochs=3, verbose=0, callbacks=[h, Stop()])
+assert len(h.losses) == 3
+assert h.params['epochs'] == 3 and h.model is model
+""",
+    "Lambda": """
+model = Sequential([Lambda(lambda t: t / 2.0, input_shape=(4,)), Dense(1), Lambda(K.tanh, output_shape=(1,))])
+model.compile('sgd', 'mse')
+learns(model, y=value)
+model.summary()
+assert not any(i.function for i in model.program.instructions)
+
+def power(t, k):
+    return K.pow(t, k)
+
+layer = Lambda(power, arguments={'k': 3})
+assert layer(np.full((1, 2), 2.0)).numpy().tolist() == [[8.0, 8.0]]
+with utils.custom_object_scope({'power': power}):
+    again = Lambda.from_config(layer.get_config())
+assert again.function is power and again.arguments == {'k': 3}
+
+def cube(t):
+    return np.float_power(t, 3)
+
+cube.backward = lambda dy, t, out: 3 * t * t * dy
+model = Sequential([Dense(3, 'tanh', input_dim=4), Lambda(cube), Dense(1)])
+model.compile('sgd', 'mse')
+learns(model, y=value)
+refused(ValueError, 'function must be a function', Lambda, 3)
+refused(ValueError, 'arguments must be a dict', Lambda, power, arguments=[3])
+refused(ValueError, 'mask must be None', Lambda, power, mask=power)
+""",
+    "inputs": """
+for first in (Input(shape=(4,), name='in', dtype='float32'), Input(4), Input(batch_shape=(None, 4)), Input((4,), 32)):
+    assert Sequential([first, Dense(1)]).input_shape == (None, 4)
+assert utils.to_categorical(y, 3, dtype='int32').dtype == 'int32'
+""",
 }
 
 

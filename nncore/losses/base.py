@@ -20,7 +20,7 @@ from nncore.names import snake_case
 from nncore.ops.losses import MEAN, SUM, WEIGHTED_MEAN
 from nncore.program import Buffer, Shape
 from nncore.serialization import construct, deserialize_keras_object, serialize_keras_object
-from nncore.tracing import function_name
+from nncore.tracing import NotTraceable, Symbol, function_name
 
 Array = np.ndarray[Any, Any]
 Emit = Callable[..., tuple[Any, ...]]
@@ -158,9 +158,22 @@ class Loss:
         return self.value(ops.evaluate, y_true, np.moveaxis(y_pred, self.axis, -1))  # type: ignore[no-any-return]
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        if isinstance(y_pred, Symbol):
+            return self._of_symbols(y_true, y_pred, sample_weight)
         p = ops.as_real(y_pred)
         t = fit_target(self.name, self.target, np.asarray(y_true), p.shape, self.axis)
         return self._reduce(self.call(t, p), sample_weight, self.mask(ops.evaluate, t))
+
+    def _of_symbols(self, y_true: Any, y_pred: Symbol, sample_weight: Any) -> Symbol:
+        """As part of a loss that a user writes: one value a row, or their mean over the batch."""
+        kind, b = REDUCTIONS[self.reduction], y_pred.b
+        if kind not in (None, MEAN) or sample_weight is not None or self.calls or not isinstance(y_true, Symbol):
+            raise NotTraceable(f"{self.name} with these arguments has no ops.")
+        fits = self.target == "same" and y_true.shape == y_pred.shape and not y_true.total and not y_pred.total
+        if not fits or self.mask(b.emit, y_true.buffer) is not None:
+            raise NotTraceable(f"{self.name} of {y_true!r} and {y_pred!r} has no ops.")
+        rows = Symbol(b, self.lower_value(b, y_true.buffer, y_pred.buffer))
+        return rows if kind is None else rows.mean()
 
     def _reduce(self, values: Array, sample_weight: Any, mask: Array | None = None) -> Any:
         kind, real = REDUCTIONS[self.reduction], values.dtype.type

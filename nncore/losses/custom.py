@@ -9,7 +9,7 @@ import numpy as np
 
 from nncore.builder import Builder
 from nncore.program import Buffer
-from nncore.tracing import call, trace
+from nncore.tracing import Symbol, call, trace
 
 Array = np.ndarray[Any, Any]
 
@@ -24,7 +24,7 @@ def append(
     one value where the function gives one.
     """
     if backward is None:
-        found = trace(b, function, target, prediction)
+        found = formula(b, function, target, prediction)
         if found is not None:
             while found.ndim > 1:
                 found = found.mean(-1)
@@ -42,6 +42,19 @@ def append(
         return of_each * (d.sum() if of_batch else d.reshape(-1, *[1] * (of_each.ndim - 1)))
 
     return call(b, name, forward, (None,), [prediction, target], backward=None if backward is None else slope)
+
+
+def formula(b: Builder, function: Callable[..., Any], target: Buffer, prediction: Buffer) -> Symbol | None:
+    """``trace`` of targets and predictions; ``None`` also where there are variables in it that no layer has."""
+    instructions, variables = len(b.instructions), set(b.variables)
+    found = trace(b, function, target, prediction)
+    strange = set(b.variables) - variables
+    if not strange:
+        return found
+    del b.instructions[instructions:]
+    for key in strange:
+        del b.variables[key], b.buffers[key]
+    return None
 
 
 def _per_sample(name: str, values: Any, rows: int, keep: bool = False) -> Array:

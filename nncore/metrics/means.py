@@ -11,10 +11,10 @@ import numpy as np
 from nncore import ops
 from nncore.builder import Builder
 from nncore.losses import Loss
+from nncore.losses.custom import formula
 from nncore.metrics.base import Array, Metric, fit_weight
 from nncore.program import Buffer
 from nncore.serialization import deserialize_keras_object, serialize_keras_object
-from nncore.tracing import trace
 
 
 def _samplewise(owner: str, values: Array, sample_weight: Any, reduce: Callable[..., Any]) -> tuple[Array, Any]:
@@ -157,7 +157,7 @@ class MeanMetricWrapper(RowMean):
         Mean.update_state(self, self.fn(np.asarray(y_true), np.asarray(y_pred), **self.kwargs), sample_weight)
 
     def append(self, b: Builder, target: Buffer, prediction: Buffer, weight: Buffer | None) -> None:
-        found = trace(b, partial(self.fn, **self.kwargs), target, prediction)
+        found = formula(b, partial(self.fn, **self.kwargs), target, prediction)
         if found is None or found.total or found.shape != prediction.shape[:-1]:
             super().append(b, target, prediction, weight)
         else:
