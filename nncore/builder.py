@@ -32,6 +32,7 @@ class Builder:
 
     Attributes:
         penalties: Buffers of shape ``()`` that are added to the mean of the rows' losses.
+        mask: Which steps of the values that layers have come to count, 1, and which do not, 0; ``None``: all do.
     """
 
     def __init__(self, name: str, training: bool, scored: bool = False) -> None:
@@ -39,6 +40,7 @@ class Builder:
         self.training = training
         self.scored = scored
         self.penalties: list[Buffer] = []
+        self.mask: Buffer | None = None
         self.buffers: dict[str, Buffer] = {}
         self.instructions: list[Instruction] = []
         self.variables: dict[str, Variable] = {}
@@ -64,6 +66,15 @@ class Builder:
             yield
         finally:
             self.training = outer
+
+    @contextmanager
+    def unmasked(self) -> Iterator[None]:
+        """Layers lowered inside see no mask, and leave none."""
+        outer, self.mask = self.mask, None
+        try:
+            yield
+        finally:
+            self.mask = outer
 
     @contextmanager
     def when(self, rate: int | None) -> Iterator[None]:

@@ -850,6 +850,7 @@ CASES = {
         Case("muon_step", ELEMENTS, _each([real, real]), ({"scale": 1.5},), state=((0, 0),)),
         Case("embedding", PRODUCTS, ((row_number, real), (row_number, with_special(real)))),
         Case("embedding_grad", PRODUCTS, ((grid, row_number, real),)),
+        Case("mask_steps", ROWS, ((binary,), (with_special(grid),)), ({"value": 0.0}, {"value": 1.0})),
     ]
 }  # fmt: skip
 

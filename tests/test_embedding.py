@@ -133,7 +133,6 @@ def test_config() -> None:
     [
         (lambda: Embedding(0, 2), "Embedding: input_dim must be a positive integer"),
         (lambda: Embedding(2, -1), "Embedding: output_dim must be a positive integer"),
-        (lambda: Embedding(2, 2, mask_zero=True), "mask_zero must be False"),
         (lambda: Embedding(2, 2, lora_rank=4), "lora_rank must be None"),
         (lambda: Embedding(2, 2, embeddings_regularizer="l7"), "Unknown regularizer"),
     ],

@@ -33,6 +33,7 @@ from nncore.layers import (
     Layer,
     LayerNormalization,
     LeakyReLU,
+    Masking,
     Normalization,
     Permute,
     PReLU,
@@ -96,6 +97,7 @@ HIDDEN: dict[str, Stack] = {
     ],
     "of rows": lambda: [Dense(8, "glu"), Rescaling(5.0), Activation("log_softmax"), Activation("sparsemax")],
     "Dropout": lambda: [Dense(8), Dropout(0.4)],
+    "Masking": lambda: [Dense(2, "relu"), Masking(), Dense(4, "tanh")],
     "two Dropouts": lambda: [Dense(6, "tanh"), Dropout(0.2), Dense(5), Dropout(0.6, seed=3)],
     "noise": lambda: [Dense(5), GaussianNoise(0.3), Dense(4, "tanh"), GaussianDropout(0.4), AlphaDropout(0.3)],
     "SpatialDropouts": lambda: [

@@ -986,6 +986,24 @@ KERNEL_FAULTS: dict[str, tuple[list[Patch], Test]] = {
         [Patch("kernels/order.h", "0xCD9E8D57", "0xCD9E8D55")],
         definition("row_order"),
     ),
+    "an embedding is that of the first id": (
+        [Patch("kernels/embedding.h", "known ? ids[r] * n : 0", "0")],
+        definition("embedding"),
+    ),
+    "an id's gradient is that of its last place": (
+        [Patch("kernels/embedding.h", "vec_add(LOAD(to), LOAD(dy + r * n))", "LOAD(dy + r * n)")],
+        definition("embedding_grad"),
+    ),
+    "a step is masked by its first value": (
+        [
+            Patch(
+                "kernels/masking.h",
+                "while (other < (r + 1) * n &&",
+                "while (other < PLANTED((r + 1) * n, r * n + 1) &&",
+            )
+        ],
+        definition("mask_steps"),
+    ),
     "a batch takes the first rows": (
         [Patch("kernels/data.h", "rows ? rows[r] : b->first + r", "b->first + r")],
         definition("gather"),

@@ -45,6 +45,7 @@ ops.data
 ops.embedding
 ops.expressions
 ops.losses
+ops.masking
 ops.classification
 ops.metrics
 ops.normalization
@@ -75,6 +76,7 @@ layers.activations
 layers.core
 layers.embedding
 layers.function
+layers.masking
 layers.normalization
 layers.preprocessing
 layers.regularization
@@ -175,6 +177,7 @@ kernels/embedding.h
 kernels/expressions.h
 kernels/gemm.h
 kernels/losses.h
+kernels/masking.h
 kernels/classification.h
 kernels/metrics.h
 kernels/normalization.h

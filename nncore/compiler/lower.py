@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from nncore.builder import Builder
@@ -16,7 +17,7 @@ LOSS_TOTAL = "total/loss"
 
 
 def forward(b: Builder, layers: Sequence[Layer], x: Buffer) -> Buffer:
-    """Append the layers, one after the other."""
+    """Append the layers, one after the other; ``b.mask`` is then the mask of what comes out."""
     for layer in layers:
         with b.scope(layer.name):
             if b.scored:
@@ -24,6 +25,13 @@ def forward(b: Builder, layers: Sequence[Layer], x: Buffer) -> Buffer:
                 regularized = [v for v in layer.trainable_weights if v.regularizer is not None]
                 b.penalties += [v.regularizer.lower(b, b.parameter(v)) for v in regularized]
             x = layer.append(b, x)
+        if b.mask is not None and not layer.supports_masking:
+            if b.scored:
+                warnings.warn(
+                    f"Layer {layer.name!r} drops the mask of its inputs: behind it, masked steps count as all others.",
+                    stacklevel=2,
+                )
+            b.mask = None
     return x
 
 
@@ -107,7 +115,8 @@ def _score(
         rows = loss.lower(b, targets.of(loss), prediction)
         if weight is not None and weight.shape != rows.shape:
             weight = _spread(b, weight, rows)
-        given, weight = weight, loss.weigh(b, targets.of(loss), rows, weight)
+        mask = _mask_of_rows(b, prediction, rows)
+        given, weight = weight, loss.weigh(b, targets.of(loss), rows, weight, mask)
     total = b.declare("total", LOSS_TOTAL, (), "float64")
     b.emit_to("add_rows", (total,), rows, weight)
     for penalty in b.penalties:
@@ -115,10 +124,21 @@ def _score(
     for name, metric, counts in metrics:
         with b.scope(name):
             metric.build(prediction.shape)
-            metric.append(
-                b, targets.get(metric.target), prediction, _weight_of_rows(b, given, prediction) if counts else None
-            )
+            counted = _weight_of_rows(b, given, prediction) if counts else None
+            if mask is not None and metric.takes_mask:
+                counted = mask if counted is None else b.emit("multiply", counted, mask)[0]
+            metric.append(b, targets.get(metric.target), prediction, counted)
     return rows, weight
+
+
+def _mask_of_rows(b: Builder, prediction: Buffer, rows: Buffer) -> Buffer | None:
+    """The mask of the predictions, one a value of the loss."""
+    if b.mask is not None and not b.mask.shape == prediction.shape[:-1] == rows.shape:
+        raise ValueError(
+            f"Predictions of shape {prediction.shape} with a mask of shape {b.mask.shape} need a loss of one value for "
+            f"each of the mask. Received: a loss of shape {rows.shape}. A Reshape or Flatten drops masks."
+        )
+    return b.mask
 
 
 def _spread(b: Builder, weight: Buffer, rows: Buffer) -> Buffer:
@@ -172,6 +192,9 @@ def lower_input_gradient(
         rows = loss.lower(b, _Targets(b, prediction.shape, y).of(loss), prediction)
         if weight.shape != rows.shape:
             weight = _spread(b, weight, rows)
+        mask = _mask_of_rows(b, prediction, rows)
+        if mask is not None:
+            (weight,) = b.emit("multiply", weight, mask)
     b.emit_to("add_rows", (b.declare("total", LOSS_TOTAL, (), "float64"),), rows, weight)
     return _gradient_in(b, x, rows, weight)
 

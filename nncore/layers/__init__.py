@@ -5,6 +5,7 @@ from nncore.layers.base import Layer
 from nncore.layers.core import Dense, Input, InputLayer
 from nncore.layers.embedding import Embedding
 from nncore.layers.function import Lambda
+from nncore.layers.masking import Masking
 from nncore.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -45,6 +46,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "Masking",
     "Normalization",
     "PReLU",
     "Permute",

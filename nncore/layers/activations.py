@@ -17,6 +17,8 @@ from nncore.variables import Variable
 class Activation(Layer):
     """An activation of ``nncore.activations``, by name or function, on every element or along the last axis."""
 
+    supports_masking = True
+
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
@@ -39,6 +41,8 @@ class ReLU(Layer):
         negative_slope: Slope below the threshold, at least 0.
         threshold: At least 0.
     """
+
+    supports_masking = True
 
     def __init__(
         self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **kwargs: Any
@@ -68,6 +72,8 @@ class LeakyReLU(Layer):
         negative_slope: At least 0. Keras 2 called it ``alpha``, which goes too.
     """
 
+    supports_masking = True
+
     def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
         slope = kwargs.pop("alpha", negative_slope)
         super().__init__(**kwargs)
@@ -86,6 +92,8 @@ class ELU(Layer):
     Args:
         alpha: What is left of x far below 0, but for its sign.
     """
+
+    supports_masking = True
 
     def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -109,6 +117,8 @@ class PReLU(Layer):
         alpha_constraint: What holds alpha after each update, by name or object.
         shared_axes: The axis or axes, counted from 1, along which one alpha serves all values.
     """
+
+    supports_masking = True
 
     def __init__(
         self, alpha_initializer: Any = "Zeros", alpha_regularizer: Any = None, alpha_constraint: Any = None,
@@ -178,6 +188,11 @@ class Softmax(Layer):
         return activations.output_shape(partial(activations.softmax, axis=self.axis), input_shape)
 
     def lower(self, b: Builder, x: Buffer) -> Buffer:
+        if b.mask is not None:
+            raise ValueError(
+                f"Softmax {self.name!r}: takes no inputs with a mask, which would hide values from its sum. Use "
+                "Activation('softmax') or Dense(…, 'softmax'), which hand the mask on."
+            )
         return activations.lower(partial(activations.softmax, axis=self.axis), b, x)
 
     def get_config(self) -> dict[str, Any]:

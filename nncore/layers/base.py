@@ -58,6 +58,8 @@ class Layer(Weights):
     built: bool = False
     takes_integers = False
     """Whether its inputs are integers, which programs then load as they are. Such a layer comes first in a model."""
+    supports_masking = False
+    """Whether the outputs have the mask of the inputs, where these have one: see :class:`~nncore.layers.Masking`."""
     declared_input_shape: Shape | None = None
     input_shape: Shape | None = None
     output_shape: Shape | None = None
@@ -163,7 +165,7 @@ class Layer(Weights):
         if not isinstance(inputs, Symbol):
             return self._eager(inputs, training)
         self.build_for(inputs.shape)
-        with inputs.b.scope(self.name), inputs.b.mode(training):
+        with inputs.b.scope(self.name), inputs.b.mode(training), inputs.b.unmasked():
             return Symbol(inputs.b, self.append(inputs.b, inputs.buffer))
 
     def append(self, b: Builder, x: Buffer) -> Buffer:

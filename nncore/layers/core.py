@@ -95,6 +95,8 @@ class Dense(Layer):
         ValueError: for anything above that does not hold.
     """
 
+    supports_masking = True
+
     def __init__(
         self, units: int, activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros", kernel_regularizer: Any = None, bias_regularizer: Any = None,

@@ -26,7 +26,7 @@ class Embedding(Layer):
         embeddings_initializer: How the vectors start.
         embeddings_regularizer: A regularizer whose penalty of the vectors is added to the loss.
         embeddings_constraint: What holds the vectors after each update.
-        mask_zero: Must be ``False``.
+        mask_zero: Whether the id 0 stands for a step that does not count: see :class:`~nncore.layers.Masking`.
         weights: The vectors to start with, ``(input_dim, output_dim)`` alone or in a list.
         input_length: The number of ids in a sample, where they are in one row: ``input_shape=(input_length,)``.
         lora_rank, lora_alpha, quantization_config: Must be ``None``.
@@ -46,8 +46,7 @@ class Embedding(Layer):
         must_be_none("Embedding", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.input_dim = positive_int("Embedding", "input_dim", input_dim)
         self.output_dim = positive_int("Embedding", "output_dim", output_dim)
-        if mask_zero:
-            raise ValueError(f"Embedding: mask_zero must be False: there are no masks. Received: {mask_zero!r}.")
+        self.mask_zero = self.supports_masking = bool(mask_zero)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
@@ -69,6 +68,8 @@ class Embedding(Layer):
         assert self.embeddings is not None
         if x.dtype != "int32":
             raise ValueError(f"Embedding {self.name!r} must be the first layer of a model: it takes integers.")
+        if self.mask_zero:
+            _, b.mask = b.emit("known_labels", x, ignored=0.0)
         return b.emit("embedding", x, b.parameter(self.embeddings))[0]
 
     def get_config(self) -> dict[str, Any]:
@@ -79,5 +80,5 @@ class Embedding(Layer):
             "embeddings_initializer": initializers.serialize(self.embeddings_initializer),
             "embeddings_regularizer": regularizers.serialize(self.embeddings_regularizer),
             "embeddings_constraint": constraints.serialize(self.embeddings_constraint),
-            "mask_zero": False,
+            "mask_zero": self.mask_zero,
         }

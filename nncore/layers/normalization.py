@@ -55,6 +55,8 @@ def lower_at(b: Builder, x: Buffer, at: Sequence[int], lower: Any) -> Buffer:
 class _Scaled(Layer):
     """What layers with a trainable ``gamma`` and ``beta`` share."""
 
+    supports_masking = True
+
     def __init__(
         self, epsilon: float, center: bool, scale: bool, beta_initializer: Any, gamma_initializer: Any,
         beta_regularizer: Any, gamma_regularizer: Any, beta_constraint: Any, gamma_constraint: Any, **kwargs: Any,
@@ -184,6 +186,11 @@ class BatchNormalization(_Scaled):
     def lower(self, b: Builder, x: Buffer) -> Buffer:
         assert self.moving_mean is not None
         assert self.moving_variance is not None
+        if b.mask is not None and b.training and self.trainable:
+            raise ValueError(
+                f"BatchNormalization {self.name!r}: is not trained on inputs with a mask. Take a layer that normalizes "
+                "each step by itself, such as LayerNormalization, or set trainable=False."
+            )
         gamma, beta = self._gamma_and_beta(b)
         moving_mean, moving_variance = b.parameter(self.moving_mean), b.parameter(self.moving_variance)
 
@@ -378,6 +385,8 @@ class UnitNormalization(Layer):
     Raises:
         ValueError: for anything else, the batch axis included.
     """
+
+    supports_masking = True
 
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -58,6 +58,8 @@ class Normalization(Layer):
         ValueError: for anything above that does not hold.
     """
 
+    supports_masking = True
+
     def __init__(
         self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **kwargs: Any
     ) -> None:

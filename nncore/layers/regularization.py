@@ -25,6 +25,8 @@ class _Noise(Layer):
     number of threads.
     """
 
+    supports_masking = True
+
     def __init__(self, seed: int | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if seed is not None and (not is_integer(seed) or not 0 <= seed < 2**32):
@@ -286,6 +288,8 @@ class ActivityRegularization(Layer):
         l1: A number of at least 0.
         l2: The same.
     """
+
+    supports_masking = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -16,6 +16,8 @@ from nncore.program import Buffer, Shape
 class Identity(Layer):
     """The values pass unchanged."""
 
+    supports_masking = True
+
     def lower(self, b: Builder, x: Buffer) -> Buffer:
         return x
 
@@ -141,6 +143,8 @@ class Rescaling(Layer):
         scale: A finite number.
         offset: A finite number, by default 0.
     """
+
+    supports_masking = True
 
     def __init__(self, scale: float, offset: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)

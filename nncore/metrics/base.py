@@ -41,11 +41,13 @@ class Metric:
         better: ``"max"`` or ``"min"``: which way is better; ``None``: not known.
         elementwise: Whether each prediction counts by itself: a vector of them is then one a row, and there may be a
             weight for each. Otherwise a vector is one row.
+        takes_mask: Whether rows that the mask of the predictions hides do not count.
     """
 
     target = "same"
     better: str | None = None
     elementwise = False
+    takes_mask = False
 
     def __init__(self, dtype: str | None = None, name: str | None = None) -> None:
         float32_name(type(self).__name__, dtype)

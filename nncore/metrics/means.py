@@ -72,6 +72,7 @@ class Mean(Metric):
 class RowMean(Mean):
     """Base of metrics that are the mean of one value a row of predictions."""
 
+    takes_mask = True
     update_state = Metric.update_state  # type: ignore[assignment]
 
     def values(self, b: Builder, target: Buffer, prediction: Buffer) -> Buffer:

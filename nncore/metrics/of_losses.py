@@ -21,6 +21,7 @@ class RootMeanSquaredError(LossMean):
     """The square root of the mean of (y_pred - y_true)²."""
 
     elementwise = True
+    takes_mask = False  # nor does Keras's
 
     def __init__(self, name: str | None = "root_mean_squared_error", dtype: str | None = None) -> None:
         super().__init__(losses.MeanSquaredError(), name, dtype)

@@ -10,6 +10,7 @@
 #include "gemm.h"
 #include "layerwise.h"
 #include "losses.h"
+#include "masking.h"
 #include "metrics.h"
 #include "normalization.h"
 #include "optim.h"
