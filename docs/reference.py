@@ -105,10 +105,11 @@ def summary(name: str) -> str:
 
 def main() -> None:
     """Write the folder anew."""
+    made = pages()
     FOLDER.mkdir(exist_ok=True)
     for path in FOLDER.glob("*.md"):
         path.unlink()
-    for name, text in pages().items():
+    for name, text in made.items():
         (FOLDER / name).write_text(text, encoding="utf-8")
 
 

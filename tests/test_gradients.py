@@ -47,6 +47,7 @@ from nncore.layers import (
     SpatialDropout1D,
     SpatialDropout2D,
     SpatialDropout3D,
+    TimeDistributed,
     UnitNormalization,
 )
 from nncore.layers.base import elements
@@ -129,6 +130,13 @@ HIDDEN: dict[str, Stack] = {
         Permute((3, 1, 2)),
         Dense(2, "tanh"),
         Permute((2, 3, 1)),
+        Flatten(),
+    ],
+    "TimeDistributed": lambda: [
+        Dense(4),
+        RepeatVector(3),
+        TimeDistributed(Dense(2, "tanh")),
+        TimeDistributed(LayerNormalization()),
         Flatten(),
     ],
     "RepeatVector": lambda: [Dense(4), RepeatVector(3), Dense(2, "tanh"), Flatten()],

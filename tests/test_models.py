@@ -39,6 +39,7 @@ from nncore.layers import (
     RMSNormalization,
     Softmax,
     SpatialDropout1D,
+    TimeDistributed,
     UnitNormalization,
 )
 from nncore.losses import BinaryCrossentropy, CategoricalCrossentropy
@@ -378,6 +379,7 @@ layer_case(
     lambda x: x.reshape(len(x), 3, 2, 2).transpose(0, 3, 1, 2),
 )  # fmt: skip
 layer_case("Permute an axis of 1", [Reshape((1, 12, 1)), Permute((2, 3, 1))], lambda x: x.reshape(len(x), 12, 1, 1))
+layer_case("TimeDistributed", [TimeDistributed(Activation("tanh"))], np.tanh)
 layer_case("RepeatVector", [Flatten(), RepeatVector(3)], lambda x: np.repeat(x.reshape(len(x), 1, 12), 3, axis=1))
 layer_case("Rescaling", [Rescaling(0.5, 2.0)], lambda x: x * 0.5 + 2)
 layer_case("BatchNormalization", [BatchNormalization(epsilon=0.25)], lambda x: x / np.sqrt(1.25))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nncore import activations, initializers, losses, metrics, optimizers, saving, serialization, utils
+from nncore import activations, initializers, layers, losses, metrics, optimizers, saving, serialization, utils
 from nncore.initializers import Initializer
 from nncore.layers import Dense, Input, Layer
 from nncore.losses import Loss
@@ -63,6 +63,7 @@ def arguments(cls: type) -> dict[str, Any]:
     if cls.__name__ == "InputLayer":
         return {"shape": (4,)}
     known = {**GOLDEN["arguments"], "fn": losses.mean_squared_error, "function": activations.relu}
+    known["layer"] = layers.Dense(3, name="inner")
     return {p.name: known[p.name] for p in needed}
 
 

@@ -81,6 +81,7 @@ layers.normalization
 layers.preprocessing
 layers.regularization
 layers.reshaping
+layers.wrappers
 layers
 losses.custom
 losses.base
