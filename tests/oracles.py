@@ -25,6 +25,7 @@ from nncore.layers import (
     BatchNormalization,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     GaussianDropout,
     GaussianNoise,
@@ -503,6 +504,7 @@ def random_problem(number: int) -> Problem:
     random.set_seed(number)
     rng = np.random.default_rng(number)
     layers = random_hidden(rng)
+    own = np.random.default_rng(rng.bit_generator.seed_seq.spawn(1)[0])  # as in random_hidden
     steps = bool(rng.random() < 0.3)  # samples of several rows of features
     sample = (int(pick(rng, 1, 3, 5)), int(pick(rng, 1, 4, 6))) if steps else (int(pick(rng, 1, 2, 7, 16, 31, 64)),)
     whole = steps and bool(rng.random() < 0.5)  # … that are taken together
@@ -529,6 +531,10 @@ def random_problem(number: int) -> Problem:
     optimizer = random_optimizer(rng)
     if isinstance(optimizer, Muon) and any(isinstance(layer, BatchNormalization) for layer in layers):
         optimizer = SGD(0.1)  # the gradient before a norm has directions of 0 but for rounding, which Muon enlarges
+    if own.random() < 0.2:
+        ids = Embedding(int(own.integers(2, 9)), int(own.integers(1, 18)), "glorot_uniform")
+        x = own.integers(0, ids.input_dim, x.shape[: 2 if steps else None])
+        layers = [ids, *([] if steps else [Flatten()]), *layers]
     problem = Problem([*layers, *head], x, y, loss, chosen, optimizer, weight, batch)
     for some in (problem.metrics, problem.weighted_metrics):
         if kind in COUNTING and rng.random() < 0.4:
