@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from oracles import error, same_bits
 
-from nncore import losses, metrics
+from nncore import layers, losses, metrics
 from nncore.layers import (
     Activation,
     BatchNormalization,
@@ -31,6 +31,7 @@ from nncore.layers import (
     Reshape,
     RMSNormalization,
     Softmax,
+    TimeDistributed,
     UnitNormalization,
 )
 from nncore.models import Sequential
@@ -223,6 +224,24 @@ def test_a_layer_of_ones_own_hands_the_mask_on(backend: str) -> None:
     assert error(model.test_on_batch(X, y), np.mean(model.predict(X, verbose=0)[kept] ** 2)) < 1e-6
 
 
+def test_every_step_by_itself(backend: str) -> None:
+    ends = []
+    for layer in (Dense(4, "tanh"), TimeDistributed(Dense(4, "tanh"))):
+        model, _ = model_of(steps(), [layer, Dense(2)])
+        model.compile("sgd", "mse", metrics=["mae"])
+        ends.append([*model.train_on_batch(X, VALUES), *model.get_weights()])
+    assert all(same_bits(a, b) for a, b in zip(*ends, strict=True))
+
+
+def test_which_layers_hand_the_mask_on() -> None:
+    """All but these, as in Keras; Embedding where ids may mean no step; and Softmax, which refuses masks."""
+    dropping = {"Flatten", "InputLayer", "Lambda", "Layer", "Permute", "RMSNormalization", "RepeatVector", "Reshape"}
+    classes = {name: cls for name, cls in vars(layers).items() if isinstance(cls, type) and issubclass(cls, Layer)}
+    assert {name for name, cls in classes.items() if not cls.supports_masking} == dropping | {"Embedding", "Softmax"}
+    assert Embedding(2, 2, mask_zero=True).supports_masking
+    assert not Embedding(2, 2).supports_masking
+
+
 def test_gradient_in_inputs() -> None:
     """Masked steps have none."""
     model, _ = model_of(Masking(-1.0), [Dense(4, "tanh"), Dense(2)])
@@ -263,8 +282,8 @@ REFUSED: dict[str, tuple[list[Layer], Any, str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_takes_no_mask(name: str) -> None:
-    layers, loss, part = REFUSED[name]
-    model, _ = model_of(steps(), layers)
+    stack, loss, part = REFUSED[name]
+    model, _ = model_of(steps(), stack)
     model.compile("sgd", loss)
     with pytest.raises(ValueError, match=part):
         model.train_on_batch(X, np.abs(VALUES))

@@ -35,6 +35,8 @@ class TimeDistributed(Layer):
         ValueError: for a layer of another kind, inputs without steps.
     """
 
+    supports_masking = True
+
     def __init__(self, layer: Layer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if type(layer) not in _OF_ROWS or getattr(layer, "axis", -1) not in (-1, [-1], (-1,)):
