@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from nncore import ops
-from nncore.arguments import is_number
+from nncore import axes, ops
+from nncore.arguments import is_integer, is_number
 from nncore.builder import Builder
 from nncore.program import Buffer, Function, Shape
 from nncore.variables import Variable
@@ -30,9 +30,9 @@ class Symbol(NDArrayOperatorsMixin):
     """A value that a program will compute. Formulas over it append ops.
 
     It takes part in ``+ - * / **`` and ``abs``, ``@`` with a weight matrix, and the NumPy functions of the same
-    meaning, ``np.square, sqrt, exp, log, tanh, maximum, minimum, clip``, ``np.sum`` and ``np.mean`` over the last axis
-    and, at the end of a loss, ``np.mean`` over all axes. Other operands are symbols of its shape, numbers, and weights
-    along its last axis.
+    meaning, ``np.square, sqrt, exp, log, tanh, maximum, minimum, clip``, ``np.sum`` and ``np.mean`` over one axis of a
+    sample and, at the end of a loss, ``np.mean`` over all axes. Other operands are symbols of its shape, numbers, and
+    weights along its last axis.
 
     Args:
         b: The program under construction.
@@ -59,11 +59,11 @@ class Symbol(NDArrayOperatorsMixin):
         return len(self.shape)
 
     def sum(self, axis: Any = None) -> Symbol:
-        """The sum over the last axis, or over everything."""
+        """The sum over an axis of a sample, or over everything."""
         return _row_sum(self, axis, mean=False)
 
     def mean(self, axis: Any = None) -> Symbol:
-        """The mean over the last axis, or over everything."""
+        """The mean over an axis of a sample, or over everything."""
         return _row_sum(self, axis, mean=True)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -226,10 +226,10 @@ def _row_sum(x: Any, axis: Any = None, mean: bool = False, **others: Any) -> Sym
         while found.ndim > 1:
             found = _row_sum(found, -1, mean)
         return Symbol(x.b, found.buffer, total=True)
-    if axis not in (-1, x.ndim - 1) or x.ndim < 2:
-        raise NotTraceable("Sums have ops over the last axis.")
-    found = x.emit("row_sum")
-    last = x.shape[-1]
+    if not is_integer(axis) or not -x.ndim < axis < x.ndim or axis == 0:
+        raise NotTraceable("Sums have ops over one axis of a sample.")
+    moved = Symbol(x.b, axes.to_end(x.b, x.buffer, int(axis)))
+    found, last = moved.emit("row_sum"), moved.shape[-1]
     assert last is not None
     return _scale_shift(found, 1 / last, 0) if mean else found
 
