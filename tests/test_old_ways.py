@@ -544,6 +544,46 @@ again = models.model_from_json(model.to_json())
 assert again.count_params() == 15
 """,
     # More of each.
+    "bags of embeddings": """
+class Average(Layer):
+    def call(self, inputs):
+        return K.mean(inputs, axis=1)
+
+model = Sequential([Embedding(10, 4, input_length=6), Average(), Dense(1, activation='sigmoid')])
+model.compile('adam', 'binary_crossentropy', ['accuracy'])
+ids = rng.integers(0, 10, size=(50, 6))
+learns(model, ids, ids[:, 0] > 4)
+assert not any(i.function for i in model.program.instructions)
+embedded = model.layers[0](ids).numpy()
+assert np.allclose(model.layers[1](embedded), embedded.mean(1), atol=1e-6)
+refused(ValueError, r'in \\[0, 10\\)', model.layers[0], [[0, 10, 1, 1, 1, 1]])
+""",
+    "optimizers in configs": """
+optimizer = optimizers.get({'class_name': 'adam', 'config': {'lr': 0.5}})
+assert type(optimizer) is optimizers.Adam and optimizer.lr == 0.5
+assert optimizers.deserialize(optimizers.serialize(optimizer)).lr == 0.5
+""",
+    "an activation of one's own": """
+def swish(t):
+    return K.sigmoid(t) * t
+
+utils.get_custom_objects().update({'my_swish': swish})
+model = Sequential([Dense(5, activation=swish, input_dim=4), Dense(5, 'my_swish'), Activation(swish), Dense(1)])
+del utils.get_custom_objects()['my_swish']
+model.compile('adam', 'mse')
+learns(model, y=value)
+""",
+    "nncore as keras": """
+import nncore as keras
+model = keras.Sequential([keras.Input(shape=(4,)), keras.layers.Dense(5, activation='relu', trainable=False)])
+model.add(keras.layers.Dense(1))
+model.compile(optimizer=keras.optimizers.RMSprop(0.01), loss=keras.losses.MeanSquaredError(),
+              metrics=[keras.metrics.MeanAbsoluteError(), keras.metrics.RootMeanSquaredError()])
+frozen = model.layers[0].get_weights()[0]
+assert 'root_mean_squared_error' in learns(model, y=value)
+assert (frozen == model.layers[0].get_weights()[0]).all()
+assert keras.preprocessing.sequence.pad_sequences([[1]]).shape == (1, 1) and keras.callbacks.EarlyStopping()
+""",
     "losses inside a loss": """
 def loss(y_true, y_pred):
     return losses.binary_crossentropy(y_true, y_pred) + 0.5 * losses.mse(y_true, y_pred) + K.mean(K.abs(y_pred), -1)

@@ -215,12 +215,12 @@ class Layer(Weights):
 
     def _eager(self, inputs: Any, training: bool | None) -> Tensor:
         """The outputs for an array, by the ops' NumPy definitions."""
-        x = np.asarray(inputs, np.float32)
+        x = np.asarray(inputs, np.int32 if self.takes_integers else np.float32)
         if x.ndim < 1:
             raise ValueError(f"{self.name}: a layer takes an array with one row a sample. Received: {inputs!r:.60}.")
         self.build_for((None, *x.shape[1:]))
         b = Builder(self.name, bool(training))
-        source = b.declare("input", "x", (None, *x.shape[1:]))
+        source = b.declare("input", "x", (None, *x.shape[1:]), "int32" if self.takes_integers else "real")
         seed = random.draw_seed() if training else 0
         return np.array(interpret(b, {"x": x}, self.append(b, source), seed)).view(Tensor)
 

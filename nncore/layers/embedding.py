@@ -9,9 +9,10 @@ import numpy as np
 from nncore import constraints, initializers, regularizers
 from nncore.arguments import is_integer, must_be_none, positive_int
 from nncore.builder import Builder
+from nncore.data import as_array, check_ids
 from nncore.layers.base import Layer
 from nncore.program import Buffer, Shape
-from nncore.variables import Variable
+from nncore.variables import Tensor, Variable
 
 
 class Embedding(Layer):
@@ -71,6 +72,11 @@ class Embedding(Layer):
         if self.mask_zero:
             _, b.mask = b.emit("known_labels", x, ignored=0.0)
         return b.emit("embedding", x, b.parameter(self.embeddings))[0]
+
+    def _eager(self, inputs: Any, training: bool | None) -> Tensor:
+        ids = as_array("inputs", inputs)
+        check_ids("inputs", ids, self.input_dim)
+        return super()._eager(ids, training)
 
     def get_config(self) -> dict[str, Any]:
         return {

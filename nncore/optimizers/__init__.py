@@ -49,6 +49,9 @@ def get(identifier: Any) -> Optimizer:
         if identifier.lower() in _CLASSES:
             return _CLASSES[identifier.lower()]()
     if isinstance(identifier, dict):
+        own = _CLASSES.get(str(identifier.get("class_name")).lower())
+        if own is not None and not get_registered_object(str(identifier["class_name"])):
+            identifier = {**identifier, "class_name": own.__name__}  # configs of Keras 2 have any case
         return get(deserialize_keras_object({"config": {}, **identifier}, family="optimizers"))
     raise unknown_name("optimizer", identifier, _CLASSES)
 
