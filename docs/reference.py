@@ -6,7 +6,7 @@ import inspect
 import re
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import GenericAlias, ModuleType
 from typing import Any
 
 FOLDER = Path(__file__).parent / "reference"
@@ -26,11 +26,16 @@ def page(name: str) -> str:
     parts = [f"# nncore.{name}", markdown(module.__doc__ or "")]
     for public in members(module):
         thing = getattr(module, public)
-        if inspect.isclass(thing):
+        if is_class(thing):
             parts += class_page(public, thing)
         elif inspect.isfunction(thing):
             parts += [f"## {public}", signature(public, thing), markdown(inspect.getdoc(thing) or "")]
     return "\n\n".join(part for part in parts if part).rstrip() + "\n"
+
+
+def is_class(thing: Any) -> bool:
+    """Whether it is a class, and no name for a type such as ``dict[str, float]``, which Python 3.10 takes for one."""
+    return inspect.isclass(thing) and not isinstance(thing, GenericAlias)
 
 
 def members(module: ModuleType) -> list[str]:
@@ -38,7 +43,7 @@ def members(module: ModuleType) -> list[str]:
     listed = getattr(module, "__all__", None)
     if listed is None:
         own = {n: v for n, v in vars(module).items() if getattr(v, "__module__", None) == module.__name__}
-        listed = [n for n, v in own.items() if not n.startswith("_") and (inspect.isclass(v) or inspect.isfunction(v))]
+        listed = [n for n, v in own.items() if not n.startswith("_") and (is_class(v) or inspect.isfunction(v))]
     return sorted(listed, key=lambda n: (n[0].islower(), n))
 
 
