@@ -123,6 +123,7 @@ cdef struct Run:
     Held *held
     void *air  # the Air
     bint calls  # whether there are instructions that call Python
+    bint special  # or any that run at some steps only
     nn_float_mode caller  # how the caller's thread treats denormals
     char **region
     char *scratch
@@ -169,6 +170,7 @@ cdef class Code:
     cdef Moving *moving
     cdef int count, moving_count
     cdef int updates_from
+    cdef bint sometimes  # whether an instruction runs at some steps only
     cdef int64_t batch
     cdef double fixed_cost, cost_per_row
     cdef list kinds
@@ -193,6 +195,7 @@ cdef class Code:
             raise MemoryError()
         for i in range(self.count):
             fill_template(&self.templates[i], instructions[i])
+            self.sometimes = self.sometimes or self.templates[i].when >= 0
             self.fixed_cost += template_cost(&self.templates[i], 0)
             self.cost_per_row += template_cost(&self.templates[i], 1) - template_cost(&self.templates[i], 0)
             for j in range(NN_OPERANDS):
@@ -313,6 +316,7 @@ cdef class Code:
             raise MemoryError()
         run.templates, run.moving, run.moving_count, run.table = self.templates, self.moving, self.moving_count, self.table
         run.count, run.updates_from, run.batch = self.count, self.updates_from, self.batch
+        run.special = run.calls or self.sometimes
         run.held = <Held *> nn_inside(block)
         run.full = <Bound *> (run.held + 1)
         run.tail = run.full + self.count
@@ -567,9 +571,9 @@ cdef void run_batch(Run *run, int parts) noexcept nogil:
     """All instructions of a batch, one after the other: the large ones on all threads."""
     cdef int i
     for i in range(run.count):
-        if not is_due(run, i):
+        if run.special and not is_due(run, i):
             continue
-        if run.bound[i].kernel == NULL:
+        if run.special and run.bound[i].kernel == NULL:
             call_python(run, i)
         elif parts > 1 and run.bound[i].cost >= SHARED_WORK:
             run.dealt = i
