@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from nncore.layers.base import Layer, Outline, sample_shape
 from nncore.layers.core import InputLayer
 from nncore.metrics import check as check_metric
 from nncore.program import Buffer, Program, Shape
-from nncore.saving.weights import load_weights, save_weights
+from nncore.saving import load_model, load_weights, save_model, save_weights
 from nncore.serialization import deserialize_keras_object, serialize_keras_object
 from nncore.sources import Batch, Source, hands_over_batches
 from nncore.summary import LayerRow, summary
@@ -30,7 +30,7 @@ from nncore.variables import Tensor, Variable
 
 Array = np.ndarray[Any, Any]
 
-__all__ = ["Sequential", "clone_model", "model_from_json"]
+__all__ = ["Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
 
 class Sequential(Layer):
@@ -672,6 +672,12 @@ class Sequential(Layer):
 
     # Files and configs.
 
+    def save(
+        self, filepath: Any, overwrite: bool = True, zipped: Any = None, *, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write the whole model into a file, for ``load_model``. See :func:`nncore.saving.save_model`."""
+        save_model(self, filepath, overwrite, zipped, metadata=metadata)
+
     def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: Any = None) -> None:
         """Write all weights into a ``.weights.h5``, Keras's, or a ``.npz``. See :func:`nncore.saving.save_weights`."""
         save_weights(self, filepath, overwrite, max_shard_size)
@@ -679,6 +685,24 @@ class Sequential(Layer):
     def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
         """Read all weights from a file that nncore or Keras wrote. See :func:`nncore.saving.load_weights`."""
         load_weights(self, filepath, skip_mismatch)
+
+    def export(self, filepath: Any, format: str | None = None, **options: Any) -> None:
+        """Write the model for another program to run; nncore cannot read it back.
+
+        Args:
+            filepath: Where to.
+            format: By default what the suffix of ``filepath`` says.
+            options: Of the format.
+
+        Raises:
+            ValueError: where the model is not built, for an unknown format, and for a layer that the format has no
+                words for; nothing is written then.
+            ImportError: where the format needs a package that is missing.
+            OSError: where the file cannot be written; what was there before is there still.
+        """
+        from nncore.export import export
+
+        export(self, filepath, format, **options)
 
     def get_config(self) -> dict[str, Any]:
         """Name and layers, as JSON-able values."""

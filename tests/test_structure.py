@@ -135,8 +135,14 @@ sources
 guard
 training
 loops
+saving.files
+saving.names
+saving.npz
+saving.hdf5
 saving.weights
+saving.whole
 saving
+export
 copies
 models
 gradients
