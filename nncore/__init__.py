@@ -11,37 +11,35 @@ model.fit(x_train, y_train, epochs=5, batch_size=32)
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
-from nncore import (
-    activations,
-    backend,
-    callbacks,
-    constraints,
-    initializers,
-    layers,
-    losses,
-    metrics,
-    models,
-    optimizers,
-    regularizers,
-    saving,
-    utils,
-)
-from nncore.backends import (
-    config_summary,
-    get_backend,
-    get_num_threads,
-    set_backend,
-    set_num_threads,
-    show_config,
-)
+from nncore import activations, constraints, initializers, layers, models, regularizers
 from nncore.layers import Input
 from nncore.models import Sequential
-from nncore.old_homes import open_old_homes as _open_old_homes
 from nncore.variables import Variable
 from nncore.version import __version__
 
 if TYPE_CHECKING:
-    from nncore import datasets, gradients, kernels, plot, preprocessing
+    from nncore import (
+        backend,
+        callbacks,
+        datasets,
+        gradients,
+        kernels,
+        losses,
+        metrics,
+        optimizers,
+        plot,
+        preprocessing,
+        saving,
+        utils,
+    )
+    from nncore.backends import (
+        config_summary,
+        get_backend,
+        get_num_threads,
+        set_backend,
+        set_num_threads,
+        show_config,
+    )
     from nncore.gradients import check_gradients
 
 __all__ = [
@@ -51,18 +49,27 @@ __all__ = [
     "set_backend", "set_num_threads", "show_config", "utils",
 ]  # fmt: skip
 
-_ON_DEMAND = ("datasets", "gradients", "kernels", "plot", "preprocessing")
-"""Modules that are imported when they are first used, since most programs need none of them."""
+_ON_DEMAND = (
+    "backend", "callbacks", "datasets", "gradients", "kernels", "losses", "metrics", "optimizers", "plot",
+    "preprocessing", "saving", "utils",
+)  # fmt: skip
+"""Modules that are imported when they are first used: a program that only predicts needs none of them."""
+
+_HOMES = {"check_gradients": "gradients"} | dict.fromkeys(
+    ("config_summary", "get_backend", "get_num_threads", "set_backend", "set_num_threads", "show_config"), "backends"
+)
+"""Functions of such modules."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "check_gradients":
-        return _import_module("nncore.gradients").check_gradients
-    if name == "Model":
-        return getattr(models, name)  # says that there is none
     if name in _ON_DEMAND:
         return _import_module(f"nncore.{name}")
+    if name in _HOMES:
+        return getattr(_import_module(f"nncore.{_HOMES[name]}"), name)
+    if name == "Model":
+        return models.__getattr__(name)  # says that there is none
     raise AttributeError(f"module 'nncore' has no attribute {name!r}")
 
 
-_open_old_homes()
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

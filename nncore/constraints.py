@@ -16,6 +16,7 @@ from nncore.arguments import at_least_zero, fraction, is_integer
 from nncore.builder import Builder
 from nncore.families import Family
 from nncore.interpreter import interpret
+from nncore.old_homes import open_old_homes as _open_old_homes
 from nncore.program import Buffer
 from nncore.serialization import construct
 
@@ -172,3 +173,5 @@ _FAMILY: Family[Constraint] = Family("constraint", Constraint, (MaxNorm, NonNeg,
 get = _FAMILY.get
 serialize = _FAMILY.serialize
 deserialize = _FAMILY.deserialize
+
+_open_old_homes("constraints", {"maxnorm": max_norm, "nonneg": non_neg, "unitnorm": unit_norm})

@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nncore import backends, loops, losses, metrics, optimizers, random
-from nncore.arguments import count, fraction, is_integer, is_number, positive_int
 from nncore.builder import Builder
-from nncore.callbacks import CallbackList, History
-from nncore.compiler import forward, lower_predict
 from nncore.copies import clone_model, model_from_json
-from nncore.data import Data, Samples, as_array, as_samples, check_lengths, fit_samples
-from nncore.errors import DataError, unknown_name
-from nncore.guard import MODES
+from nncore.errors import unknown_name
 from nncore.layers.base import Layer, Outline, sample_shape
 from nncore.layers.core import InputLayer
-from nncore.metrics import check as check_metric
+from nncore.old_homes import say_what_is_gone as _say_what_is_gone
 from nncore.program import Buffer, Program, Shape
-from nncore.saving import load_model, load_weights, save_model, save_weights
 from nncore.serialization import deserialize_keras_object, serialize_keras_object
-from nncore.sources import Batch, Source, hands_over_batches
-from nncore.summary import LayerRow, summary
 from nncore.tracing import Symbol
-from nncore.training import PREDICT_BATCH, Machine, Trainer
 from nncore.variables import Tensor, Variable
+
+if TYPE_CHECKING:
+    from nncore import losses, metrics, optimizers
+    from nncore.callbacks import History
+    from nncore.data import Data, Samples
+    from nncore.saving import load_model, save_model
+    from nncore.summary import LayerRow
+    from nncore.training import Machine, Trainer
 
 Array = np.ndarray[Any, Any]
 
 __all__ = ["Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("load_model", "save_model"):
+        from nncore import saving
+
+        return getattr(saving, name)
+    if name == "Model":  # an ImportError, since only its message reaches those who import it
+        raise ImportError(
+            "nncore has no Model: there is no functional API. Build a Sequential of layers, models inside among them, "
+            "or a Layer of your own with other layers in its call()."
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Sequential(Layer):
@@ -164,6 +175,8 @@ class Sequential(Layer):
             )
         steps = self._steps()
         if self._machine is None or not self._machine.holds(steps):
+            from nncore.training import Machine
+
             self._machine = Machine(steps, self.input_shape)
         return self._machine
 
@@ -234,6 +247,8 @@ class Sequential(Layer):
             show_trainable: Add a column that says whether training changes the layer.
             layer_range: Names of the first and last layer to show.
         """
+        from nncore.summary import summary
+
         rows = [_layer_row(layer, bool(expand_nested)) for layer in self._layers]
         optimizer, state = self.optimizer, None
         if optimizer is not None and optimizer.steps:
@@ -258,6 +273,8 @@ class Sequential(Layer):
 
     def lower(self, b: Builder, x: Buffer) -> Buffer:
         """Append the layers, one after the other."""
+        from nncore.compiler import forward
+
         return forward(b, self._steps(), x)
 
     def _steps(self) -> list[Layer]:
@@ -277,6 +294,8 @@ class Sequential(Layer):
         """What the model runs: the training program once compiled, else the prediction program. ``print`` it."""
         machine = self._ready()
         if self._trainer is None:
+            from nncore.compiler import lower_predict
+
             return machine.program(
                 ("predict", True),
                 lambda: lower_predict(machine.layers, machine.x_shape, not machine.layers[0].takes_integers),
@@ -314,49 +333,12 @@ class Sequential(Layer):
         Raises:
             ValueError: for names nncore does not know (known ones are listed), a loss that does not fit the last layer.
         """
-        if metrics is None and isinstance(loss_weights, list | tuple) and not any(map(is_number, loss_weights)):
-            loss_weights, metrics = None, loss_weights
-        if loss_weights is not None:
-            raise ValueError(f"compile: loss_weights must be None. Received: loss_weights={loss_weights!r}.")
-        if on_nan not in MODES:
-            raise unknown_name("compile on_nan", on_nan, MODES)
-        if loss is None:
-            raise ValueError(f"compile needs a loss, such as loss='mse'. Known names: {', '.join(losses.CLASSES)}.")
-        loss = _single("loss", loss)
-        if isinstance(loss, list | tuple):
-            if len(loss) != 1:
-                raise ValueError(f"compile: a Sequential has one output and takes one loss. Received: loss={loss!r}.")
-            loss = loss[0]
-        chosen, weighted = _listed("metrics", metrics), _listed("weighted_metrics", weighted_metrics)
-        for metric in chosen + weighted:
-            check_metric(metric)
-        by_shape = isinstance(loss, str) and loss.lower() in losses.BY_SHAPE
-        loss_object = None if by_shape else losses.get(loss)
-        if loss_object is not None and loss_object.reduction in ("none", None):
-            raise ValueError(
-                f"compile: {loss_object.name} must reduce a batch to one number: give it a reduction such as "
-                f"'sum_over_batch_size' or 'sum'. Received: reduction={loss_object.reduction!r}."
-            )
-        self._check_softmax(loss_object)
-        self._trainer = Trainer(loss_object, chosen, optimizers.get(optimizer), bool(check_finite), weighted, on_nan)
-        self._compiled_with = {
-            "optimizer": self._trainer.optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
-            "weighted_metrics": weighted_metrics, "run_eagerly": run_eagerly,
-            "steps_per_execution": steps_per_execution, "jit_compile": jit_compile,
-        }  # fmt: skip
+        from nncore import running
 
-    def _check_softmax(self, loss: losses.Loss | None) -> None:
-        """A softmax over one output is 1 whatever the weights: refuse to train it."""
-        if (
-            self.built
-            and self.output_shape[-1] == 1
-            and isinstance(loss, losses.CategoricalCrossentropy | losses.SparseCategoricalCrossentropy)
-        ):
-            raise ValueError(
-                f"{loss.name} needs at least 2 outputs: a softmax over one is always 1. The last layer, "
-                f"{self._layers[-1].name!r}, has 1. Use activation='sigmoid' with loss='binary_crossentropy', or 2 "
-                "units."
-            )
+        self._trainer, self._compiled_with = running.compile(
+            self, optimizer, loss, loss_weights, metrics, weighted_metrics, run_eagerly, steps_per_execution,
+            jit_compile, check_finite, on_nan,
+        )  # fmt: skip
 
     @property
     def compiled(self) -> bool:
@@ -393,39 +375,9 @@ class Sequential(Layer):
         self, trainer: Trainer, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, prefix: str = ""
     ) -> tuple[Machine, Data]:
         """The machine, built if it was not, and the caller's data as arrays that fit it."""
-        machine = self._ready(as_samples(f"{prefix}x", x))
-        self._check_softmax(trainer.chosen)
-        return machine, trainer.prepare(machine, x, y, sample_weight, class_weight, prefix)
+        from nncore import running
 
-    def _feed(
-        self, trainer: Trainer, mode: str, x: Any, y: Any, sample_weight: Any, batch_size: int | None,
-        steps: int | None, class_weight: Any = None, prefix: str = "",
-    ) -> loops.Feed:  # fmt: skip
-        """Data of any kind under the training or evaluation program."""
-        if hands_over_batches(x):
-            return self._batch_feed(trainer, mode, x, y, sample_weight, steps, class_weight, prefix)
-        machine, data = self.prepare(trainer, x, y, sample_weight, class_weight, prefix)
-        return loops.ArrayFeed(trainer, machine, mode, data, _rows(batch_size, len(data), steps), steps)
-
-    def _batch_feed(
-        self, trainer: Trainer, mode: str, x: Any, y: Any, sample_weight: Any, steps: int | None, class_weight: Any,
-        prefix: str,
-    ) -> loops.BatchFeed:  # fmt: skip
-        for name, value in (("y", y), ("sample_weight", sample_weight)):
-            if value is not None:
-                raise DataError(
-                    f"{prefix}{name} must be None where x hands over batches: they are (x, y) or "
-                    f"(x, y, sample_weight). Received: {prefix}{name} of type {type(value).__name__}."
-                )
-        source = _source(x, steps)
-        first = source.peek()
-        machine = self._ready(None if first is None else as_samples(f"{prefix}x", first[0]))
-        self._check_softmax(trainer.chosen)
-
-        def prepare(batch: Batch, i: int) -> Data:
-            return trainer.prepare(machine, *batch, class_weight, f"{prefix}batch {i} ")
-
-        return loops.BatchFeed(trainer, machine, mode, source, prepare, steps)
+        return running.prepare(self, trainer, x, y, sample_weight, class_weight, prefix)
 
     def fit(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, verbose: Any = "auto",
@@ -469,57 +421,13 @@ class Sequential(Layer):
                 what hands over batches does not.
             ValueError: for other arguments that do not hold.
         """
-        trainer = self.trainer("fit")
-        size = _optional("fit", "batch_size", batch_size)
-        validation_size = _optional("fit", "validation_batch_size", validation_batch_size) or size
-        first, last = count("fit", "initial_epoch", initial_epoch), count("fit", "epochs", epochs)
-        _check_verbose("fit", verbose)
-        steps = _optional("fit", "steps_per_epoch", steps_per_epoch)
-        validation_steps = _optional("fit", "validation_steps", validation_steps)
-        if not isinstance(shuffle, bool | np.bool_) and not (isinstance(shuffle, str) and shuffle == "batch"):
-            raise ValueError(f"fit: shuffle must be True, False or 'batch'. Received: shuffle={shuffle!r}.")
-        _check_frequency(validation_freq)
-        share = fraction("fit", "validation_split", validation_split, below_one=True)
-        held_back = None
-        feed: loops.Feed
-        if hands_over_batches(x):
-            if share and validation_data is None:
-                raise ValueError(
-                    "fit: validation_split must be 0 where x hands over batches: give validation_data. "
-                    f"Received: validation_split={validation_split!r}."
-                )
-            feed = self._batch_feed(trainer, "train", x, y, sample_weight, steps, class_weight, "")
-        else:
-            machine, data = self.prepare(trainer, x, y, sample_weight, class_weight)
-            if validation_data is None and share:
-                data, held_back = _split(data, share)
-            feed = loops.ArrayFeed(trainer, machine, "train", data, _rows(size, len(data), steps), steps)
-        validation: loops.Feed | None = None
-        if held_back is not None:
-            rows = _rows(validation_size, len(held_back), validation_steps)
-            validation = loops.ArrayFeed(trainer, machine, "evaluate", held_back, rows, validation_steps)
-        elif validation_data is not None:
-            given = _validation(validation_data)
-            validation = self._feed(
-                trainer, "evaluate", *given, validation_size, validation_steps, prefix="validation "
-            )
-        hooks = CallbackList(
-            callbacks,
-            add_history=True,
-            add_progbar=bool(verbose),
-            model=self,
-            verbose=verbose,
-            epochs=last,
-            steps=feed.steps,
-        )
-        self.stop_training = self.stop_evaluating = False
-        feed.seed(random.draw_seed(), shuffle)
-        loops.fit(
-            trainer, feed, validation, hooks, epochs=last, initial_epoch=first, validation_freq=validation_freq,
-            stopped=lambda: self.stop_training, stopped_evaluating=lambda: self.stop_evaluating,
+        from nncore import running
+
+        return running.fit(
+            self, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle,
+            class_weight, sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size,
+            validation_freq,
         )  # fmt: skip
-        assert self.history is not None
-        return self.history
 
     def evaluate(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
@@ -535,16 +443,9 @@ class Sequential(Layer):
             callbacks: A callback or a list of them.
             return_dict: Return a dict of name to value instead.
         """
-        trainer = self.trainer("evaluate")
-        size = _optional("evaluate", "batch_size", batch_size)
-        _check_verbose("evaluate", verbose)
-        steps = _optional("evaluate", "steps", steps)
-        feed = self._feed(trainer, "evaluate", x, y, sample_weight, size, steps)
-        hooks = CallbackList(
-            callbacks, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=1, steps=feed.steps
-        )
-        self.stop_evaluating = False
-        return _scores(loops.evaluate(feed, hooks, lambda: self.stop_evaluating), return_dict)
+        from nncore import running
+
+        return running.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None,
@@ -565,7 +466,7 @@ class Sequential(Layer):
         machine = self._machine
         if (
             verbose == 0 and machine is not None and batch_size is None and callbacks is None and steps is None
-            and machine.short_on is backends.in_force
+            and machine.short_on is machine.backends.in_force
         ):  # fmt: skip
             # Asked here, not by calls: for one sample, a function of Python takes as long as a layer.
             if machine.flat.moves != Variable.moves:
@@ -574,49 +475,15 @@ class Sequential(Layer):
             result: Array | None = machine.short(x, out)
             if result is not None:
                 return result
-        size = _optional("predict", "batch_size", batch_size)
-        _check_verbose("predict", verbose)
-        steps = _optional("predict", "steps", steps)
-        if hands_over_batches(x):
-            return self._predict_batches(x, steps, verbose, callbacks, out)
-        samples = as_samples("x", x)
-        machine = self._ready(samples)
-        samples = fit_samples("x", samples, machine.x_shape)
-        _check_out(out, (len(samples), *machine.output_shape[1:]))
-        if not verbose and callbacks is None and steps is None:
-            return machine.predict(samples, size or PREDICT_BATCH, out=out)
-        size = _rows(size, len(samples), steps)
-        there = -(-len(samples) // size)
-        if steps is not None and steps > there:
-            loops.warn_of_too_little("the array has", there, steps)
-        if steps is not None and steps < there and out is not None:
-            raise ValueError(f"predict: out must be None where steps leaves rows out. Received: steps={steps}.")
-        there = min(there, steps or there)
-        hooks = CallbackList(callbacks, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=1, steps=there)
-        self.stop_predicting = False
-        return loops.predict(machine, samples, size, there, hooks, out, lambda: self.stop_predicting)
+        from nncore import running
 
-    def _predict_batches(self, x: Any, steps: int | None, verbose: Any, callbacks: Any, out: Any) -> Array:
-        if out is not None:
-            raise ValueError("predict: out must be None where x hands over batches: their rows are not known.")
-        source = _source(x, steps)
-        first = source.peek()
-        machine = self._ready(None if first is None else as_samples("x", first[0]))
-
-        def prepare(batch: Batch, i: int) -> Samples:
-            name = f"batch {i} x"
-            return fit_samples(name, as_samples(name, batch[0]), machine.x_shape)
-
-        length = steps or source.length
-        hooks = CallbackList(callbacks, add_progbar=bool(verbose), model=self, verbose=verbose, epochs=1, steps=length)
-        self.stop_predicting = False
-        return loops.predict_batches(machine, source, prepare, steps, hooks, lambda: self.stop_predicting)
+        return running.predict(self, x, batch_size, verbose, steps, callbacks, out)
 
     def predict_on_batch(self, x: Any) -> Array:
         """Predictions for all of ``x`` at once, silently."""
-        samples = as_samples("x", x)
-        machine = self._ready(samples)
-        return machine.predict(fit_samples("x", samples, machine.x_shape), len(samples))
+        from nncore import running
+
+        return running.predict_on_batch(self, x)
 
     def __call__(self, x: Any, training: bool | None = None) -> Any:
         """The same as ``predict_on_batch``; with ``training=True`` layers act as in training."""
@@ -629,15 +496,15 @@ class Sequential(Layer):
         return_dict: bool = False,
     ) -> Any:  # fmt: skip
         """One step on ``x`` and ``y`` as one batch; returns the loss (and metrics) before it, like ``evaluate``."""
-        trainer = self.trainer("train_on_batch")
-        machine, data = self.prepare(trainer, x, y, sample_weight, class_weight)
-        return _scores(trainer.train_on_batch(machine, data), return_dict)
+        from nncore import running
+
+        return running.train_on_batch(self, x, y, sample_weight, class_weight, return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss (and metrics) of ``x`` and ``y`` as one batch, like ``evaluate``."""
-        trainer = self.trainer("test_on_batch")
-        machine, data = self.prepare(trainer, x, y, sample_weight)
-        return _scores(trainer.test_on_batch(machine, data), return_dict)
+        from nncore import running
+
+        return running.test_on_batch(self, x, y, sample_weight, return_dict)
 
     def input_gradient(self, x: Any, y: Any, sample_weight: Any = None) -> Array:
         """The gradient of each sample's loss in that sample, float32 in the shape of ``x``: how the loss would change.
@@ -649,9 +516,9 @@ class Sequential(Layer):
             ValueError: where the model is not compiled, or something in it has no gradient.
             DataError: where data does not fit.
         """
-        trainer = self.trainer("input_gradient")
-        machine, data = self.prepare(trainer, x, y, sample_weight)
-        return trainer.input_gradient(machine, data)
+        from nncore import running
+
+        return running.input_gradient(self, x, y, sample_weight)
 
     def vjp(self, x: Any, dy: Any) -> Array:
         """The vector-Jacobian product: ``dy`` in the shape of the predictions to ∂(Σ dy · model(x)) / ∂x, float32.
@@ -663,12 +530,9 @@ class Sequential(Layer):
             DataError: where x or dy does not fit.
             ValueError: where something in the model has no gradient.
         """
-        samples = as_samples("x", x)
-        machine = self._ready(samples)
-        samples = fit_samples("x", samples, machine.x_shape)
-        d_predictions = fit_samples("dy", as_array("dy", dy), machine.output_shape)
-        check_lengths(x=samples, dy=d_predictions)
-        return machine.vjp(samples, d_predictions)
+        from nncore import running
+
+        return running.vjp(self, x, dy)
 
     # Files and configs.
 
@@ -676,15 +540,21 @@ class Sequential(Layer):
         self, filepath: Any, overwrite: bool = True, zipped: Any = None, *, metadata: Mapping[str, Any] | None = None
     ) -> None:
         """Write the whole model into a file, for ``load_model``. See :func:`nncore.saving.save_model`."""
-        save_model(self, filepath, overwrite, zipped, metadata=metadata)
+        from nncore import saving
+
+        saving.save_model(self, filepath, overwrite, zipped, metadata=metadata)
 
     def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: Any = None) -> None:
         """Write all weights into a ``.weights.h5``, Keras's, or a ``.npz``. See :func:`nncore.saving.save_weights`."""
-        save_weights(self, filepath, overwrite, max_shard_size)
+        from nncore import saving
+
+        saving.save_weights(self, filepath, overwrite, max_shard_size)
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
         """Read all weights from a file that nncore or Keras wrote. See :func:`nncore.saving.load_weights`."""
-        load_weights(self, filepath, skip_mismatch)
+        from nncore import saving
+
+        saving.load_weights(self, filepath, skip_mismatch)
 
     def export(self, filepath: Any, format: str | None = None, **options: Any) -> None:
         """Write the model for another program to run; nncore cannot read it back.
@@ -737,6 +607,8 @@ class Sequential(Layer):
         """Compile with what ``get_compile_config``, nncore's or Keras's, gave."""
         if not config:
             return
+        from nncore import optimizers
+
         chosen: dict[str, Any] = {"optimizer": optimizers.get(config["optimizer"])}
         chosen |= {k: deserialize_keras_object(config.get(k), family="losses") for k in ("loss", "loss_weights")}
         for key in ("metrics", "weighted_metrics"):
@@ -769,24 +641,10 @@ def _tell_apart(model: Sequential, scope: str, taken: dict[str, Variable]) -> No
                 taken[variable.key] = variable
 
 
-def _single(argument: str, value: Any) -> Any:
-    """``value``, which may be a config; ``ValueError`` for a dict of outputs."""
-    if isinstance(value, dict) and "class_name" not in value:
-        raise ValueError(
-            f"compile: {argument} must not be a dict of outputs, since a Sequential has one: give what it holds. "
-            f"Received: {argument}={value!r}."
-        )
-    return value
-
-
-def _listed(argument: str, metrics: Any) -> list[Any]:
-    """Metrics as ``compile`` takes them, as a list."""
-    metrics = _single(argument, metrics)
-    return [] if metrics is None else list(metrics) if isinstance(metrics, list | tuple) else [metrics]
-
-
 def _layer_row(layer: Layer, expand: bool) -> LayerRow:
     """What ``summary`` says of a layer, and of those inside it."""
+    from nncore.summary import LayerRow
+
     inside = layer.layers if expand and isinstance(layer, Sequential) else []
     return LayerRow(
         layer.name, type(layer).__name__, layer.output_shape if layer.built else None,
@@ -795,73 +653,4 @@ def _layer_row(layer: Layer, expand: bool) -> LayerRow:
     )  # fmt: skip
 
 
-def _scores(logs: dict[str, float], return_dict: bool) -> Any:
-    if return_dict:
-        return dict(sorted(logs.items()))
-    values = list(logs.values())
-    return values[0] if len(values) == 1 else values
-
-
-def _optional(method: str, argument: str, value: Any) -> int | None:
-    """A positive integer, or ``None`` where none was given."""
-    return None if value is None else positive_int(method, argument, value)
-
-
-def _rows(batch_size: int | None, rows: int, steps: int | None) -> int:
-    """Rows in a batch of arrays: as given, or what makes so many steps, or 32."""
-    return batch_size or (-(-rows // steps) if steps else 32)
-
-
-def _source(x: Any, steps: int | None) -> Source:
-    source = Source(x)
-    if source.length is None and source.renews and hasattr(x, "__getitem__") and steps is None:
-        raise ValueError(f"Say how many steps: {type(x).__name__} has no end of batches (num_batches is None).")
-    return source
-
-
-def _validation(given: Any) -> tuple[Any, Any, Any]:
-    """x, y and sample_weight of validation data."""
-    if hands_over_batches(given):
-        return given, None, None
-    if not isinstance(given, list | tuple) or len(given) not in (2, 3):
-        raise ValueError(
-            "fit: validation_data must be (x, y) or (x, y, sample_weight), or hand over batches of them. "
-            f"Received: {type(given).__name__}."
-        )
-    x, y, weight = (*given, None)[:3]
-    return x, y, weight
-
-
-def _check_verbose(method: str, verbose: Any) -> None:
-    if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(f"{method}: verbose must be 0, 1, 2 or 'auto'. Received: verbose={verbose!r}.")
-
-
-def _check_frequency(value: Any) -> None:
-    single = is_integer(value) and value > 0
-    listed = isinstance(value, list | tuple | set) and all(is_integer(n) for n in value)
-    if not single and not listed:
-        raise ValueError(
-            f"fit: validation_freq must be a positive integer or a list of epochs. Received: validation_freq={value!r}."
-        )
-
-
-def _check_out(out: Any, shape: Shape) -> None:
-    if out is None:
-        return
-    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
-        raise ValueError(
-            f"predict: out must be a float32 array of shape {shape} in C order. Received: "
-            f"{type(out).__name__} {getattr(out, 'dtype', '')} {getattr(out, 'shape', '')}."
-        )
-
-
-def _split(data: Data, share: float) -> tuple[Data, Data]:
-    """The last ``share`` of the rows is kept for validation; both parts must have rows."""
-    at = int(len(data) * (1 - share))
-    if at in (0, len(data)):
-        raise DataError(
-            f"fit: validation_split={share} of {len(data)} rows leaves {at} for training and {len(data) - at} for "
-            "validation; both need one. Use another share, or validation_data."
-        )
-    return data.rows(0, at), data.rows(at, len(data))
+_say_what_is_gone(Sequential)

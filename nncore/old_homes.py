@@ -1,12 +1,14 @@
 """What Keras's older versions had elsewhere: ``from nncore.layers.advanced_activations import LeakyReLU`` works too.
 
-The old modules are other names of the ones of today; none is imported for it. Of what is gone, errors say what takes
+The old modules are other names of the ones of today; none is imported for it. (``nncore.objectives`` is a file, since
+``nncore.losses`` is not there from the start.) Of what is gone, errors say what takes
 its place.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 HOMES = {
@@ -20,7 +22,6 @@ HOMES = {
     "layers.pooling": "layers",
     "layers.recurrent": "layers",
     "layers.wrappers": "layers",
-    "objectives": "losses",
     "optimizers.legacy": "optimizers",
     "utils.data_utils": "utils",
     "utils.generic_utils": "utils",
@@ -48,41 +49,29 @@ class Gone:
         raise AttributeError(self.message)
 
 
-def open_old_homes() -> None:
-    """Make the old modules importable, and attributes of their parents; the same for old names in modules of today."""
+def open_old_homes(home: str, names: Mapping[str, Any]) -> None:
+    """What a module calls at its end: its old modules become importable, and ``names`` its own, unless it has them.
+
+    Args:
+        home: Its name without ``nncore.``.
+        names: What older versions called things of it.
+    """
+    module = sys.modules[f"nncore.{home}"]
+    lend(module, names)
     for old, new in HOMES.items():
-        module = sys.modules[f"nncore.{new}"]
-        found = sys.modules.setdefault(f"nncore.{old}", module)
-        parent, _, name = f"nncore.{old}".rpartition(".")
-        if not hasattr(sys.modules[parent], name):
-            setattr(sys.modules[parent], name, found)
-    models, layers, losses, metrics, constraints = (
-        sys.modules[f"nncore.{name}"] for name in ("models", "layers", "losses", "metrics", "constraints")
-    )
-    _lend(sys.modules["nncore.layers.core"], {name: getattr(layers, name) for name in layers.__all__})
-    short = {short: losses.FUNCTIONS[name] for short, name in losses.ALIASES.items()}
-    short |= {name.upper(): function for name, function in short.items()}
-    _lend(losses, short)
-    _lend(metrics, short)
-    _lend(
-        constraints,
-        {name.replace("_", ""): getattr(constraints, name) for name in ("max_norm", "non_neg", "unit_norm")},
-    )
-    for name, instead in GONE.items():
-        setattr(models.Sequential, name, Gone(name, instead))
-    vars(models)["__getattr__"] = _no_model
+        if new == home:
+            found = sys.modules.setdefault(f"nncore.{old}", module)
+            parent, _, name = f"nncore.{old}".rpartition(".")
+            if not hasattr(sys.modules[parent], name):
+                setattr(sys.modules[parent], name, found)
 
 
-def _lend(module: Any, names: dict[str, Any]) -> None:
+def lend(module: Any, names: Mapping[str, Any]) -> None:
     """Give a module further names, unless it has them."""
     vars(module).update({name: thing for name, thing in names.items() if name not in vars(module)})
 
 
-def _no_model(name: str) -> Any:
-    """What ``nncore.models`` says of ``Model``: an ImportError, since only its message reaches those who import it."""
-    if name == "Model":
-        raise ImportError(
-            "nncore has no Model: there is no functional API. Build a Sequential of layers, models inside among them, "
-            "or a Layer of your own with other layers in its call()."
-        )
-    raise AttributeError(f"module 'nncore.models' has no attribute {name!r}")
+def say_what_is_gone(model: type) -> None:
+    """Let the methods of the past say what to call instead."""
+    for name, instead in GONE.items():
+        setattr(model, name, Gone(name, instead))

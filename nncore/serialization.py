@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from types import FunctionType, MappingProxyType
 from typing import Any, TypeVar
 
@@ -244,9 +245,12 @@ def _families(module: str, family: str | None) -> list[str]:
 def _public(family: str) -> dict[str, Any]:
     """The classes and functions of a family's module by name."""
     home = f"nncore.{family}"
-    module = vars(sys.modules.get(home, sys))
+    module = vars(import_module(home))
     listed = module.get("__all__")
-    return {n: module[n] for n in listed or module if _speakable(n, module[n], None if listed else home)}
+    found = {n: module[n] for n in listed or module if n in module}
+    if family == "models":  # its functions, such as clone_model, are nothing that a model is made of
+        return {n: thing for n, thing in found.items() if isinstance(thing, type)}
+    return {n: thing for n, thing in found.items() if _speakable(n, thing, None if listed else home)}
 
 
 def _speakable(name: str, thing: Any, home: str | None) -> bool:

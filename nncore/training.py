@@ -67,6 +67,9 @@ class Machine:
         short_on: The backend it is for; ``None`` before the first prediction.
     """
 
+    backends = backends
+    """For ``Sequential.predict``, which asks which one is in force, and imports nothing for it."""
+
     def __init__(self, layers: Sequence[Layer], x_shape: Shape) -> None:
         self.layers = tuple(layers)
         self.x_shape = x_shape

@@ -11,6 +11,7 @@ from nncore import random as seeds
 from nncore.arguments import count, is_integer, is_number, positive_int
 from nncore.backend import clear_session
 from nncore.errors import unknown_name
+from nncore.old_homes import open_old_homes as _open_old_homes
 from nncore.progress import Progbar
 from nncore.saving import (
     CustomObjectScope,
@@ -184,3 +185,6 @@ def _refuse(labels: Array, bad: Any, requirement: str) -> None:
     index = tuple(int(i) for i in found[0])
     place = "" if not index else f" at index {index[0] if len(index) == 1 else index}"
     raise ValueError(f"{requirement}. Received: {labels[index]}{place}.")
+
+
+_open_old_homes("utils", {})

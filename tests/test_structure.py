@@ -24,6 +24,7 @@ SRC = ROOT / "src"
 _MODULES = """# what stands on nothing
 version
 errors
+old_homes
 arguments
 names
 console
@@ -89,6 +90,7 @@ losses.classification
 losses.overlap
 losses.regression
 losses
+objectives
 metrics.base
 metrics.means
 metrics.accuracy
@@ -135,6 +137,7 @@ sources
 guard
 training
 loops
+running
 saving.files
 saving.names
 saving.npz
@@ -151,7 +154,6 @@ utils
 preprocessing.sequence
 preprocessing.text
 preprocessing
-old_homes
 shades
 plot
 datasets.download

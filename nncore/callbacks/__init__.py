@@ -17,9 +17,12 @@ from nncore.callbacks.logs import CSVLogger
 from nncore.callbacks.monitors import EarlyStopping
 from nncore.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from nncore.callbacks.tensorboard import TensorBoard
+from nncore.old_homes import open_old_homes as _open_old_homes
 
 __all__ = [
     "HOOKS", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback",
     "LearningRateScheduler", "Logs", "ModelCheckpoint", "ProgbarLogger", "ReduceLROnPlateau", "SwapEMAWeights",
     "TensorBoard", "TerminateOnNaN", "plain_logs",
 ]  # fmt: skip
+
+_open_old_homes("callbacks", {})

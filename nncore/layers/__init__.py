@@ -1,5 +1,6 @@
 """Keras's layers."""
 
+from nncore.layers import core as _core
 from nncore.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from nncore.layers.base import Layer
 from nncore.layers.core import Dense, Input, InputLayer
@@ -26,6 +27,8 @@ from nncore.layers.regularization import (
 )
 from nncore.layers.reshaping import Flatten, Identity, Permute, RepeatVector, Rescaling, Reshape
 from nncore.layers.wrappers import TimeDistributed
+from nncore.old_homes import lend as _lend
+from nncore.old_homes import open_old_homes as _open_old_homes
 
 __all__ = [
     "ELU", "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dense", "Dropout",
@@ -34,3 +37,6 @@ __all__ = [
     "RMSNormalization", "ReLU", "RepeatVector", "Rescaling", "Reshape", "Softmax", "SpatialDropout1D",
     "SpatialDropout2D", "SpatialDropout3D", "TimeDistributed", "UnitNormalization",
 ]  # fmt: skip
+
+_open_old_homes("layers", {})
+_lend(_core, {name: globals()[name] for name in __all__})

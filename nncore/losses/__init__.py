@@ -52,6 +52,7 @@ from nncore.losses.regression import (
     mean_squared_logarithmic_error,
     poisson,
 )
+from nncore.old_homes import open_old_homes as _open_old_homes
 from nncore.program import Shape
 from nncore.serialization import (
     custom_object_scope,
@@ -174,3 +175,9 @@ __all__ = [
     "mean_squared_error", "mean_squared_logarithmic_error", "poisson", "resolve", "serialize",
     "sparse_categorical_crossentropy", "squared_hinge", "tversky",
 ]  # fmt: skip
+
+SHORT: dict[str, Callable[..., Any]] = {short: FUNCTIONS[name] for short, name in ALIASES.items()}
+SHORT |= {name.upper(): function for name, function in SHORT.items()}
+"""The functions by the short names that older versions had in the module too."""
+
+_open_old_homes("losses", SHORT)

@@ -78,6 +78,7 @@ from nncore.metrics.of_losses import (
 )
 from nncore.metrics.regression import ConcordanceCorrelation, PearsonCorrelation, R2Score
 from nncore.names import snake_case
+from nncore.old_homes import open_old_homes as _open_old_homes
 from nncore.program import Shape
 from nncore.serialization import deserialize_keras_object, get_registered_object, serialize_keras_object
 from nncore.tracing import function_name
@@ -189,3 +190,6 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
     """What ``serialize`` described, as ``compile`` takes it."""
     whole = {"config": {}, **config} if isinstance(config, dict) else config
     return deserialize_keras_object(whole, custom_objects, family="metrics")
+
+
+_open_old_homes("metrics", losses.SHORT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nncore.errors import unknown_name
+from nncore.old_homes import open_old_homes as _open_old_homes
 from nncore.optimizers import schedules
 from nncore.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from nncore.optimizers.base import Optimizer
@@ -66,3 +67,6 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Op
     """The optimizer that ``serialize`` described."""
     with custom_object_scope(custom_objects):
         return get(config)
+
+
+_open_old_homes("optimizers", {})

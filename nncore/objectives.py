@@ -1,0 +1,7 @@
+"""What ``nncore.losses`` was called before Keras 2."""
+
+import sys
+
+from nncore import losses
+
+sys.modules[__name__] = losses
