@@ -145,6 +145,7 @@ saving.hdf5
 saving.weights
 saving.whole
 saving
+export.onnx
 export
 copies
 models

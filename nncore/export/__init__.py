@@ -8,7 +8,7 @@ from typing import Any
 
 from nncore.errors import unknown_name
 
-FORMATS: dict[str, str] = {}
+FORMATS = {"onnx": ".onnx"}
 """The formats: each is a module here with ``write(model, path, **options)``, and what the name of a file ends in."""
 
 
