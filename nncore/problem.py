@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from nncore.datasets import digits, fashion_mnist, mnist
-from nncore.datasets.table import read_csv
+from nncore.datasets.columns import read_columns
+from nncore.datasets.table import Schema, check_columns, find_schema, mean_and_scale, read_target, training_choice
+from nncore.layers import Flatten, Layer, Normalization, Rescaling
 
 Array = np.ndarray[Any, Any]
 
@@ -44,15 +46,25 @@ class Problem:
     recipe: Recipe
     classes: Sequence[str] | None = None
     """The names of the classes; ``None``: the target is a number."""
+    before: tuple[Layer, ...] = ()
+    """The layers that bring samples into the range in which networks learn."""
+    after: tuple[Layer, ...] = ()
+    """Those that bring what was learnt into the units of the target, once it is learnt."""
     full_pixel: float | None = None
     """The largest value of a pixel; ``None``: the features are not pixels."""
-    target_mean: float = 0.0
-    target_scale: float = 1.0
-    """A number to predict is ``target_mean + target_scale * y``."""
+    schema: Schema | None = None
+    """How the samples were made of a table; ``None``: they are no table."""
+    truth: Array | None = None
+    """What a target that is a number is in the test part, in the file's units."""
 
     @property
     def outputs(self) -> int:
         return len(self.classes) if self.classes else 1
+
+    def numbers(self, outputs: Array) -> Array:
+        """What the outputs of a trained model, its layers ``after`` included, are in the file's units."""
+        assert self.schema is not None
+        return self.schema.numbers(outputs)
 
 
 def load_images(name: str) -> Problem:
@@ -60,30 +72,63 @@ def load_images(name: str) -> Problem:
     load, full_pixel, classes, recipe = IMAGES[name]
     (x_train, y_train), (x_test, y_test) = load()
     title = _title(name, len(x_train), len(x_test), f"images of {x_train.shape[1]}×{x_train.shape[2]}", classes)
-    return Problem(title, x_train, y_train, x_test, y_test, recipe, classes, full_pixel)
+    before = Flatten(), Rescaling(1 / full_pixel)
+    return Problem(title, x_train, y_train, x_test, y_test, recipe, classes, before, full_pixel=full_pixel)
 
 
-def load_table(path: Path, target: str, regression: bool, seed: int) -> Problem:
-    """A CSV file with a fifth of its lines held out, features (and a target that is a number) standardised.
+def load_table(
+    path: Path,
+    target: str,
+    regression: bool = False,
+    seed: int = 0,
+    drop: Collection[str] = (),
+    categorical: Collection[str] = (),
+    impute: bool = False,
+) -> Problem:
+    """A CSV file with a fifth of its lines held out. Layers standardise its numbers, as they are in the others.
+
+    A target that is a number is standardised here, and a layer after the others undoes it.
 
     Raises:
-        ValueError: as ``read_csv``, and for fewer than 5 lines.
+        ValueError: for what can't be trained on, such as a missing value, and for fewer than 5 lines.
         OSError: the file cannot be read.
     """
-    table = read_csv(path, target, regression)
-    train, test = hold_out_a_fifth(table.y, stratify=table.classes is not None, seed=seed)
+    columns = read_columns(path, lambda names: training_choice(names, target, drop, categorical))
+    check_columns(path, columns, target, impute)
+    y, classes = read_target(path, target, columns.pop(target), regression)
+    train, test = hold_out_a_fifth(y, stratify=classes is not None, seed=seed)
     if not len(test):
-        raise ValueError(f"{path} must have at least 5 lines of data. Received: {len(table.y)}.")
-    x = standardised(table.x, train)
-    mean, scale = (0.0, 1.0) if table.classes else _mean_and_scale(table.y[train])
-    y = table.y if table.classes else ((table.y - mean) / scale).astype(np.float32)
-    what = f"lines of {x.shape[1]} numbers"
+        raise ValueError(f"{path} must have at least 5 lines of data. Received: {len(y)}.")
+    schema = find_schema(path, columns, target, classes, y, train, impute)
+    x = schema.samples(path, columns)
+    x_train, x_test = x[train], x[test]
+    del x, columns
+    what = f"lines of {schema.width} number{'s' if schema.width > 1 else ''}"
     otherwise = f"{target!r} is a number, here in standard deviations from its mean"
-    title = _title(path.name, len(train), len(test), what, table.classes, otherwise)
+    title = _title(path.name, len(train), len(test), what, classes, otherwise)
+    before = (standardisation(schema, x_train),)
+    if classes:
+        return Problem(title, x_train, y[train], x_test, y[test], CSV_RECIPE, classes, before, schema=schema)
+    inner = (y - schema.shift) / schema.unit
+    mean, scale = mean_and_scale(inner[train])
+    inner = ((inner - mean) / scale).astype(np.float32)
+    after = (Normalization(mean=mean, variance=scale**2, invert=True),)
     return Problem(
-        title, x[train], y[train], x[test], y[test], CSV_RECIPE, table.classes,
-        target_mean=float(mean), target_scale=float(scale),
+        title, x_train, inner[train], x_test, inner[test], CSV_RECIPE, None, before, after, schema=schema,
+        truth=y[test],
     )  # fmt: skip
+
+
+def standardisation(schema: Schema, x: Array) -> Normalization:
+    """The layer that gives the numbers among the features mean 0 and deviation 1 over ``x``; categories stay 0 or 1."""
+    means, variances = np.zeros(schema.width), np.ones(schema.width)
+    place = 0
+    for feature in schema.features:
+        if feature.kind == "numbers":
+            means[place], scale = mean_and_scale(x[:, place])
+            variances[place] = scale**2
+        place += feature.width
+    return Normalization(mean=means, variance=variances)
 
 
 def _title(name: str, n_train: int, n_test: int, what: str, classes: Sequence[str] | None, otherwise: str = "") -> str:
@@ -99,15 +144,3 @@ def hold_out_a_fifth(y: Array, stratify: bool, seed: int) -> tuple[Array, Array]
     test = np.zeros(len(y), bool)
     test[order[4::5]] = True
     return np.flatnonzero(~test), np.flatnonzero(test)
-
-
-def _mean_and_scale(columns: Array) -> tuple[Array, Array]:
-    """The mean and the standard deviation of each column, 1 for a column that does not vary."""
-    varies = columns.max(0) > columns.min(0)  # rounding may give a column of one value a deviation above 0
-    return columns.mean(0), np.where(varies, columns.std(0), 1.0)
-
-
-def standardised(x: Array, train: Array) -> Array:
-    """x in float32, every column with mean 0 and standard deviation 1 over the training rows."""
-    mean, scale = _mean_and_scale(x[train])
-    return ((x - mean) / scale).astype(np.float32)

@@ -17,13 +17,13 @@ import pytest
 import nncore
 from nncore import cli, problem, shades
 from nncore.callbacks import History
+from nncore.cli import results as results_of
 from nncore.datasets import digits, fashion_mnist
-from nncore.datasets.table import read_csv
 
-ROOT = Path(cli.__file__).parent.parent
+ROOT = Path(nncore.__file__).parent.parent
 OPTIONS = (
-    "--target", "--regression", "--layers", "--epochs", "--batch-size", "--optimizer", "--learning-rate", "--seed",
-    "--backend", "--quiet",
+    "--target", "--regression", "--drop", "--categorical", "--impute", "--save", "--layers", "--epochs", "--batch-size",
+    "--optimizer", "--learning-rate", "--seed", "--backend", "--quiet",
 )  # fmt: skip
 
 
@@ -211,12 +211,12 @@ def test_as_many_images_as_the_terminal_has_room_for(
 
 def test_what_is_shown_is_spread_over_the_test_data_with_a_wrong_one_if_there_is_any() -> None:
     outputs = np.eye(3)[[0, 1, 2, 0, 1]]
-    assert cli._choose(3, outputs, np.array([0, 1, 2, 0, 1])) == [0, 2, 4]
-    assert cli._choose(3, outputs, np.array([0, 1, 2, 1, 1])) == [0, 2, 3]
-    assert cli._choose(3, outputs, np.array([0, 2, 0, 1, 1])) == [0, 2, 4]
-    assert cli._choose(9, outputs, np.array([0, 1, 2, 0, 2])) == [0, 1, 2, 3, 4]
-    assert cli._choose(1, outputs, np.array([0, 1, 2, 0, 2])) == [4]
-    assert cli._choose(1, outputs, np.array([0, 1, 2, 0, 1])) == [0]
+    assert results_of._choose(3, outputs, np.array([0, 1, 2, 0, 1])) == [0, 2, 4]
+    assert results_of._choose(3, outputs, np.array([0, 1, 2, 1, 1])) == [0, 2, 3]
+    assert results_of._choose(3, outputs, np.array([0, 2, 0, 1, 1])) == [0, 2, 4]
+    assert results_of._choose(9, outputs, np.array([0, 1, 2, 0, 2])) == [0, 1, 2, 3, 4]
+    assert results_of._choose(1, outputs, np.array([0, 1, 2, 0, 2])) == [4]
+    assert results_of._choose(1, outputs, np.array([0, 1, 2, 0, 1])) == [0]
 
 
 def test_without_matplotlib_it_says_how_to_get_the_picture(
@@ -277,18 +277,9 @@ def test_train_csv_predicts_a_number(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_mae_and_r2_are_those_of_the_predictions() -> None:
-    numbers = problem.Problem(
-        "",
-        *(np.zeros(1),) * 3,
-        y_test=np.array([0.0, 1.0, 2.0]),
-        recipe=problem.CSV_RECIPE,
-        target_mean=10,
-        target_scale=2,
-    )
-    true, predicted = cli._in_units(numbers, numbers.y_test), cli._in_units(numbers, np.array([0.0, 1.0, 1.0]))
-    assert (true.tolist(), predicted.tolist()) == ([10, 12, 14], [10, 12, 12])
-    assert cli._r2(true, predicted) == pytest.approx(0.5)
-    assert np.isnan(cli._r2(np.ones(3), predicted))
+    truth = np.array([10.0, 12.0, 14.0])
+    assert results_of.of_numbers(np.array([10.0, 12.0, 12.0]), truth) == [("MAE", "0.6667"), ("R²", "0.5000")]
+    assert np.isnan(results_of.r2(np.ones(3), truth))
 
 
 def test_regression_of_whole_numbers_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -298,19 +289,6 @@ def test_regression_of_whole_numbers_is_asked_for(tmp_path: Path, capsys: pytest
     assert float(results(capsys.readouterr().out)["Test R²"]) > 0.9
     assert cli.main(["train", "w.csv", "--target", "y"]) == 1
     assert "100 different values in 100 lines are too many classes" in capsys.readouterr().err
-
-
-def test_a_column_of_one_value_is_not_scaled_by_rounding_errors() -> None:
-    x = np.full((14, 1), 0.3)
-    x[13] = 0.4
-    np.testing.assert_allclose(problem.standardised(x, np.arange(13))[:, 0], [0] * 13 + [0.1], atol=1e-6)
-
-
-def test_features_are_standardised_from_the_training_part_alone() -> None:
-    x = np.array([[1.0, 5.0], [3.0, 5.0], [1000.0, 7.0]])
-    scaled = problem.standardised(x, np.array([0, 1]))
-    assert scaled.dtype == np.float32
-    np.testing.assert_allclose(scaled, [[-1, 0], [1, 0], [998, 2]])
 
 
 @pytest.mark.parametrize("n", [5, 6, 9, 10, 99, 100])
@@ -331,43 +309,6 @@ def test_the_held_out_fifth_is_drawn_by_seed_and_fair_to_the_classes() -> None:
     assert problem.hold_out_a_fifth(y, True, seed=1)[1].tolist() != test.tolist()
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_csv_of_every_delimiter(delimiter: str, tmp_path: Path) -> None:
-    lines = ["a b", "c", "kind"], ["1", " 2.5", "x"], ["-3e1", "4", "y"], ["5", "6 ", "x"], ["7", "8", "y"]
-    (tmp_path / "t.csv").write_text("\r\n".join(delimiter.join(line) for line in lines))
-    table = read_csv(tmp_path / "t.csv", "kind")
-    assert table.features == ("a b", "c")
-    assert table.classes == ("x", "y")
-    assert table.y.tolist() == [0, 1, 0, 1]
-    assert table.x.tolist() == [[1, 2.5], [-30, 4], [5, 6], [7, 8]]
-
-
-def test_csv_with_byte_order_mark_quotes_and_blank_lines(tmp_path: Path) -> None:
-    text = '\ufeff"a, the first",kind\n\n1,"x"\n2,"a ""y"""\n\n3,x\n4,"a ""y"""\n'
-    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
-    table = read_csv(tmp_path / "t.csv", "kind")
-    assert table.features == ("a, the first",)
-    assert table.classes == ('a "y"', "x")
-
-
-@pytest.mark.parametrize(
-    "answers, regression, classes, y",
-    [
-        ("2 10 2 10", False, ("2", "10"), [0, 1, 0, 1]),
-        ("1.0 -1.0 1.0 -1.0", False, ("-1", "1"), [1, 0, 1, 0]),
-        ("2 10 2 10", True, None, [2, 10, 2, 10]),
-        ("2 10 2 10.5", False, None, [2, 10, 2, 10.5]),
-        ("2 ten 2 ten", False, ("2", "ten"), [0, 1, 0, 1]),
-        ("True False True False", False, ("False", "True"), [1, 0, 1, 0]),
-    ],
-)
-def test_what_a_target_is(answers: str, regression: bool, classes: object, y: list[float], tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("x,y\n" + "\n".join(f"1,{answer}" for answer in answers.split()))
-    table = read_csv(tmp_path / "t.csv", "y", regression)
-    assert table.classes == classes
-    assert table.y.tolist() == y
-
-
 GOOD_ROWS = "".join(f"{i},{i % 7},{'xy'[i % 2]}\n" for i in range(20))
 BAD_CSV = {
     "empty": ("", "is empty: its first line must name the columns"),
@@ -380,8 +321,8 @@ BAD_CSV = {
     "missing as NA": ("a,b,kind\n1,2,x\nNA,4,y\n", r"line 3, column 'a': the value is missing \('NA'\)"),
     "missing as nan": ("a,b,kind\nnan,2,x\n3,4,y\n", r"line 2, column 'a': the value is missing \('nan'\)"),
     "missing target": ("a,b,kind\n1,2,x\n3,4,?\n", r"line 3, column 'kind': the value is missing \('\?'\)"),
-    "text feature": ("a,b,kind\n1,2,x\n3,Paris,y\n", "'b': features must be finite .* Received: 'Paris' in line 3"),
-    "infinite feature": ("a,b,kind\n1,2,x\ninf,4,y\n", "'a': features must be finite .* Received: 'inf' in line 3"),
+    "text feature": ("a,b,kind\n1,2,x\n3,Paris,y\n", "'b': 2 different texts .*'Paris' in line 3 is no number.*--drop"),
+    "infinite feature": ("a,b,kind\n1,2,x\ninf,4,y\n", "line 3, column 'a': 'inf', must be a finite number"),
     "short line": ("a,b,kind\n1,2,x\n3,4\n", "line 3: there must be 3 cells, one for each column. Received: 2"),
     "long line": ("a,b,kind\n1,2,x\n3,4,y,5\n", "line 3: there must be 3 cells, one for each column. Received: 4"),
     "open quote": ('a,b,kind\n1,2,"x\n', "line 2: not a line of a CSV file"),
@@ -469,8 +410,11 @@ def test_data_that_cannot_be_had_is_an_error(
         (["train"], "the following arguments are required: DATA"),
         (["train", "digts"], "'digts'. Did you mean 'digits'? There are digits, fashion-mnist, mnist, and CSV"),
         (["train", "x.csv"], "--target is required for a CSV file"),
-        (["train", "digits", "--target", "y"], "--target and --regression are for CSV files"),
-        (["train", "digits", "--regression"], "--target and --regression are for CSV files"),
+        (["train", "digits", "--target", "y"], "--target is for CSV files; digits has its classes"),
+        (["train", "digits", "--regression"], "--regression is for CSV files"),
+        (["train", "digits", "--drop", "y"], "--drop is for CSV files"),
+        (["train", "digits", "--categorical", "y"], "--categorical is for CSV files"),
+        (["train", "digits", "--impute", "mean"], "--impute is for CSV files"),
         (["train", "digits", "--layers", "64,x"], "--layers: must be positive integers with commas between"),
         (["train", "digits", "--layers", "64,0"], "--layers: must be positive integers"),
         (["train", "digits", "--layers", ""], "--layers: must be positive integers"),
@@ -577,7 +521,7 @@ def test_help_of_train_names_every_option_and_default() -> None:
     options = text.partition("\noptions:\n")[2].partition("\n\n")[0]
     entries = {re.search("--[a-z-]+", entry)[0]: " ".join(entry.split()) for entry in re.split(r"\n(?=  -)", options)}
     assert set(entries) == {"--help", *OPTIONS}
-    for option in set(OPTIONS) - {"--target", "--regression", "--quiet"}:
+    for option in set(OPTIONS) - {"--target", "--regression", "--drop", "--categorical", "--save", "--quiet"}:
         assert "(default: " in entries[option], option
     recipes = {name: recipe for name, (*_, recipe) in problem.IMAGES.items()} | {"CSV files": problem.CSV_RECIPE}
     for name, recipe in recipes.items():

@@ -163,13 +163,16 @@ datasets.image_set
 datasets.digits
 datasets.fashion_mnist
 datasets.mnist
+datasets.columns
 datasets.table
 datasets
 problem
 """
 
+_COMMANDS = "places tasks results train predict info convert"
+
 ORDER = [f"nncore.{name}" for name in _MODULES.splitlines() if name and not name.startswith("#")]
-ORDER += ["nncore", "nncore.cli", "nncore.__main__"]
+ORDER += ["nncore", *(f"nncore.cli.{name}" for name in _COMMANDS.split()), "nncore.cli", "nncore.__main__"]
 """Every module after all that it imports."""
 
 _SOURCES = """\

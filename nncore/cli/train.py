@@ -1,95 +1,34 @@
-"""The command ``nncore``: train the network of the first example on a data set or a CSV file, and see how it does."""
+"""``nncore train``: the network of the first example on a data set or a CSV file, and how it does."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import os
-import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 import nncore
-from nncore import console, optimizers, plot, shades
-from nncore.callbacks import Callback, History, Logs
+from nncore import console, optimizers
+from nncore.callbacks import Callback, Logs
+from nncore.cli import results, tasks
+from nncore.cli.places import check_place, suffixes
 from nncore.errors import did_you_mean
-from nncore.layers import Dense, Flatten, Input, Rescaling
+from nncore.layers import Dense, Input
 from nncore.models import Sequential
 from nncore.problem import CSV_RECIPE, IMAGES, Problem, load_images, load_table
+from nncore.saving import save_model
+from nncore.saving.files import MODELS
 
-Array = np.ndarray[Any, Any]
-
-PICTURE = "training.png"
 HIDDEN = 64
 """Units of the hidden layer of the example."""
-GAP = 1
-"""Columns between images drawn next to each other."""
+FOR_TABLES = ("target", "regression", "drop", "categorical", "impute")
+"""The options that are for CSV files alone."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line ``argv`` (by default the process's) and returns its exit code.
-
-    0: done; 1: the request cannot be met, and the error stream says why; 2: the command line is wrong; 130: Ctrl-C.
-    """
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    if arguments.command is None:
-        parser.print_help(sys.stderr)
-        return 2
-    try:
-        arguments.run(arguments)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("\nnncore: interrupted.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of the output, such as "head", has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (ValueError, OSError, ImportError) as error:
-        print(f"nncore: error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-# The command line
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="nncore",
-        description="Neural networks on the CPU: Keras's Sequential API over compiled SIMD kernels.",
-        epilog="""\
-examples:
-  nncore train digits                learn handwritten digits, in seconds
-  nncore train FILE.csv --target Y   learn to predict the column Y of a table
-  nncore train --help                everything that train can be told
-  nncore info                        instruction sets compiled, supported, used
-
-environment:
-  NNCORE_BACKEND   native (default) or numpy
-  NNCORE_ISA       the instruction set to use, one of those "nncore info" lists
-  NNCORE_HOME      folder for downloaded data sets (default: ~/.cache/nncore)
-""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"nncore {nncore.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    _add_train(commands)
-    info = commands.add_parser(
-        "info",
-        help="print the configuration",
-        description="Prints the version, the backend, and the instruction sets compiled, supported and chosen.",
-    )
-    info.set_defaults(run=_info)
-    return parser
-
-
-def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command."""
     train = commands.add_parser(
         "train",
         help="train a network and show what it has learned",
@@ -98,14 +37,15 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 Trains a network of fully connected layers (ReLU inside; softmax at the end, or
 a single number) and prints its structure, the progress, how it does on data it
 has not seen, the speed, and a few predictions. Writes the curves of the
-training to {PICTURE} where matplotlib is installed.""",
+training to {results.PICTURE} where matplotlib is installed.""",
         epilog=f"""\
 data:
   digits           1,797 handwritten digits, 8x8; comes with nncore
   fashion-mnist    70,000 pictures of clothes, 28x28; downloaded once (31 MB)
   mnist            70,000 handwritten digits, 28x28; downloaded once (12 MB)
-  FILE.csv         a table of your own. Its first line names the columns; all
-                   but the target hold numbers, which are standardised. A target
+  FILE.csv         a table of your own. Its first line names the columns.
+                   Numbers are standardised. A column with any text is one of
+                   categories: each is a feature of its own, 0 or 1. A target
                    of texts or whole numbers is classified; a target of other
                    numbers is predicted as a number (regression).
   Of digits and of a CSV file a fifth is held out to test on; the others have
@@ -116,7 +56,8 @@ examples:
   nncore train digits --layers 128,64,10 --epochs 50 --seed 1
   nncore train fashion-mnist --layers 256,128,10
   nncore train iris.csv --target species
-  nncore train houses.csv --target price --regression
+  nncore train houses.csv --target price --regression --save houses.npz
+  nncore train people.csv --target income --drop id --impute mean
   nncore train digits --backend numpy      the same, computed by NumPy
 
 defaults of --epochs and --batch-size:
@@ -127,6 +68,22 @@ defaults of --epochs and --batch-size:
     train.add_argument("data", metavar="DATA", help="digits, fashion-mnist, mnist or FILE.csv")
     train.add_argument("--target", metavar="COLUMN", help="column of the CSV file to predict; required for a CSV file")
     train.add_argument("--regression", action="store_true", help="predict whole numbers as numbers, not as classes")
+    train.add_argument(
+        "--drop", metavar="COLUMN", action="append", default=[], help="leave a column of the CSV file out; repeatable"
+    )
+    train.add_argument(
+        "--categorical", metavar="COLUMN", action="append", default=[],
+        help="the numbers in this column are codes of categories; repeatable",
+    )  # fmt: skip
+    train.add_argument(
+        "--impute", choices=("mean",),
+        help="let missing numbers count as the mean of their column, missing texts as the most frequent one "
+        "(default: a missing value is an error)",
+    )  # fmt: skip
+    train.add_argument(
+        "--save", metavar="FILE", dest="save",
+        help=f"write the trained model into this file, {suffixes(MODELS)}, for nncore predict and load_model",
+    )  # fmt: skip
     train.add_argument(
         "--layers", metavar="N,N,...", type=_layers,
         help=f"units of each layer, in the last one for each class (default: {HIDDEN}, and one for each class)",
@@ -172,18 +129,13 @@ def _layers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-# info
-
-
-def _info(arguments: argparse.Namespace) -> None:
-    nncore.show_config()
-
-
 # train
 
 
 def _train(arguments: argparse.Namespace) -> None:
     _check_arguments(arguments)
+    if arguments.save:
+        check_place("--save", arguments.save, MODELS)
     if arguments.backend:
         nncore.set_backend(arguments.backend)
     nncore.get_backend()  # a backend that is not there is an error before anything is read
@@ -191,10 +143,7 @@ def _train(arguments: argparse.Namespace) -> None:
     optimizer = optimizers.get(arguments.optimizer)
     if arguments.learning_rate is not None:
         optimizer.learning_rate = arguments.learning_rate
-    if arguments.data in IMAGES:
-        problem = load_images(arguments.data)
-    else:
-        problem = load_table(Path(arguments.data), arguments.target, arguments.regression, arguments.seed)
+    problem = _load(arguments)
     layers = arguments.layers or [HIDDEN, problem.outputs]
     _check_outputs(layers[-1], problem)
 
@@ -217,17 +166,37 @@ def _train(arguments: argparse.Namespace) -> None:
         callbacks=[watch],
         verbose=0 if arguments.quiet else 1,
     )
+    for layer in problem.after:
+        model.add(layer)
     outputs = model.predict(problem.x_test, verbose=0)
-    _report(problem, outputs, len(history.epoch) * len(problem.x_train), watch.seconds, arguments.quiet)
-    _write_picture(history)
+    scores = results.of_test(problem, outputs)
+    samples = len(history.epoch) * len(problem.x_train)
+    speed = f"{samples / watch.seconds:,.0f} samples/s ({samples:,} in {watch.seconds:.2f} s)"
+    console.write("\n" + results.table([*scores, ("Speed", speed), ("Backend", nncore.config_summary())]))
+    if not arguments.quiet:
+        console.write("\n" + "\n".join(results.examples(problem, outputs)) + "\n\n")
+    results.write_picture(history)
+    if arguments.save:
+        save_model(model, arguments.save, metadata=tasks.described(arguments.data, problem, dict(scores)))
+        console.write(f"The model: {arguments.save}\n")
+
+
+def _load(arguments: argparse.Namespace) -> Problem:
+    if arguments.data in IMAGES:
+        return load_images(arguments.data)
+    return load_table(
+        Path(arguments.data), arguments.target, arguments.regression, arguments.seed, arguments.drop,
+        arguments.categorical, arguments.impute is not None,
+    )  # fmt: skip
 
 
 def _check_arguments(arguments: argparse.Namespace) -> None:
     """Ends the process with a usage error (exit code 2) where arguments do not fit each other."""
     error = arguments.parser.error
     if arguments.data in IMAGES:
-        if arguments.target or arguments.regression:
-            error(f"--target and --regression are for CSV files; {arguments.data} has its classes")
+        given = [f"--{name}" for name in FOR_TABLES if getattr(arguments, name)]
+        if given:
+            error(f"{given[0]} is for CSV files; {arguments.data} has its classes")
     elif not (Path(arguments.data).suffix or os.sep in arguments.data or Path(arguments.data).exists()):
         hint = did_you_mean(arguments.data, IMAGES)
         error(f"unknown data: {arguments.data!r}.{hint} There are {', '.join(IMAGES)}, and CSV files")
@@ -247,10 +216,7 @@ def _check_outputs(units: int, problem: Problem) -> None:
 
 
 def _build(problem: Problem, layers: Sequence[int]) -> Sequential:
-    model = Sequential([Input(problem.x_train.shape[1:])])
-    if problem.full_pixel is not None:
-        model.add(Flatten())
-        model.add(Rescaling(1 / problem.full_pixel))
+    model = Sequential([Input(problem.x_train.shape[1:]), *problem.before])
     for units in layers[:-1]:
         model.add(Dense(units, activation="relu"))
     model.add(Dense(layers[-1], activation="softmax" if problem.classes else None))
@@ -277,87 +243,3 @@ class Stopwatch(Callback):
         if self._started is not None:
             self.seconds += time.perf_counter() - self._started
             self._started = None
-
-
-# What is printed after training
-
-
-def _report(problem: Problem, outputs: Array, samples: int, seconds: float, quiet: bool) -> None:
-    if problem.classes:
-        right = int((outputs.argmax(1) == problem.y_test).sum())
-        n = len(problem.y_test)
-        results = [("Test accuracy", f"{100 * right / n:.2f} % ({right:,} of {n:,} right)")]
-    else:
-        true, predicted = _in_units(problem, problem.y_test), _in_units(problem, outputs[:, 0])
-        results = [
-            ("Test MAE", f"{np.abs(predicted - true).mean():.4g}"),
-            ("Test R²", f"{_r2(true, predicted):.4f}"),
-        ]
-    results += [
-        ("Speed", f"{samples / seconds:,.0f} samples/s ({samples:,} in {seconds:.2f} s)"),
-        ("Backend", nncore.config_summary()),
-    ]
-    console.write("\n" + "".join(f"{name:<15}{value}\n" for name, value in results))
-    if not quiet:
-        console.write("\n" + "\n".join(_predictions(problem, outputs)) + "\n\n")
-
-
-def _in_units(problem: Problem, y: Array) -> Array:
-    """Numbers of the model in the units of the file."""
-    return problem.target_mean + problem.target_scale * y.astype(np.float64)
-
-
-def _r2(true: Array, predicted: Array) -> float:
-    """The coefficient of determination; NaN where the true values do not vary."""
-    total = ((true - true.mean()) ** 2).sum()
-    return float(1 - ((true - predicted) ** 2).sum() / total) if total > 0 else math.nan
-
-
-def _predictions(problem: Problem, outputs: Array) -> list[str]:
-    """A few of the test data with what is predicted and what is true; a wrong one among them, if there is one."""
-    if problem.classes is None:
-        true, predicted = _in_units(problem, problem.y_test), _in_units(problem, outputs[:, 0])
-        return [f"predicted {predicted[i]:.5g}, true {true[i]:.5g}" for i in _spread(5, len(true))]
-    caption = partial(_caption, problem.classes)
-    if problem.full_pixel is None:
-        return [", ".join(caption(outputs[i], problem.y_test[i])) for i in _choose(5, outputs, problem.y_test)]
-    longest = max(problem.classes, key=len)
-    width = max(len(shades.draw(problem.x_test[0], problem.full_pixel)[0]), len(f"predicted {longest} (100 %)"))
-    fit = (console.columns() + GAP) // (width + GAP)
-    return shades.side_by_side(
-        [
-            [*shades.draw(problem.x_test[i], problem.full_pixel), *caption(outputs[i], problem.y_test[i])]
-            for i in _choose(min(max(fit, 1), 4), outputs, problem.y_test)
-        ],
-        GAP,
-    )
-
-
-def _caption(classes: Sequence[str], probabilities: Array, true: int) -> tuple[str, str]:
-    predicted = int(probabilities.argmax())
-    return (
-        f"predicted {classes[predicted]} ({100 * probabilities[predicted]:.0f} %)",
-        f"true {classes[true]}" + ("" if predicted == true else ", wrong"),
-    )
-
-
-def _choose(n: int, outputs: Array, y: Array) -> list[int]:
-    """n rows spread over the test data; if all of them are right, the last gives way to the first wrong one."""
-    right = outputs.argmax(1) == y
-    chosen = _spread(n, len(y))
-    if right[chosen].all() and not right.all():
-        chosen[-1] = int(right.argmin())
-    return chosen
-
-
-def _spread(n: int, rows: int) -> list[int]:
-    return [i * (rows - 1) // max(n - 1, 1) for i in range(n)] if n < rows else list(range(rows))
-
-
-def _write_picture(history: History) -> None:
-    try:
-        plot.history(history, PICTURE)
-    except (ImportError, OSError) as error:
-        print(f"No {PICTURE}: {error}", file=sys.stderr)
-    else:
-        console.write(f"Curves of the training: {PICTURE}\n")

@@ -1,0 +1,354 @@
+"""``nncore train --save``, ``predict``, ``info`` and ``convert``: what they print and write, and what they refuse."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nncore
+from nncore import cli, problem
+from nncore.cli import results
+from nncore.models import load_model
+from nncore.saving import read_metadata
+
+ROOT = Path(nncore.__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Files are written to the current folder; --backend stays in force after main() returns."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    backend = nncore.get_backend()
+    yield
+    nncore.set_backend(backend)
+
+
+def process(*argv: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-W", "error", "-m", "nncore", *argv]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, **options)  # type: ignore
+
+
+def houses(name: str = "houses.csv", n: int = 120, seed: int = 0, target: bool = True) -> list[list[str]]:
+    """Writes a table: size (with gaps), town, built; the price follows from them. Returns its rows."""
+    rng = np.random.default_rng(seed)
+    size, town, built = rng.normal(100, 30, n), rng.integers(0, 3, n), rng.integers(1950, 2020, n)
+    price = 2000 * size + 50_000 * town + 100 * (built - 1950)
+    towns = ["Ulm", "Paris, FR", "Rome"]
+    rows = [
+        ["" if i % 9 == 4 else f"{size[i]:.2f}", towns[town[i]], str(built[i])]
+        + ([f"{price[i]:.1f}", "dear" if price[i] > 250_000 else "cheap"] if target else [])
+        for i in range(n)
+    ]
+    with open(name, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["size", "town", "built", *(["price", "class"] if target else [])], *rows])
+    return rows
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[str, str]:
+    """What a command that must succeed prints."""
+    assert cli.main(list(argv)) == 0, capsys.readouterr().err
+    return capsys.readouterr()
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line that a command that must fail prints."""
+    assert cli.main(list(argv)) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("nncore: error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def table(text: str) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns of CSV text, and its rows."""
+    names, *rows = csv.reader(io.StringIO(text))
+    return names, rows
+
+
+def train(capsys: pytest.CaptureFixture[str], *options: str) -> None:
+    """Trains on ``houses``, into model.npz."""
+    houses()
+    run(capsys, "train", "houses.csv", "--impute", "mean", "--quiet", "--save", "model.npz", *options)
+
+
+# train --save and predict
+
+
+def test_a_second_process_predicts_the_same_to_the_bit() -> None:
+    """The file alone is enough: the model, and how its samples are made of a table."""
+    houses()
+    options = "--target class --drop price --impute mean --epochs 5 --save model.npz"
+    done = process("train", "houses.csv", *options.split())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("The model: model.npz\n")
+    houses("new.csv", 50, seed=1, target=False)
+    os.remove("houses.csv")
+    done = process("predict", "model.npz", "new.csv", "--probabilities")
+    assert (done.returncode, done.stderr) == (0, "")
+    names, rows = table(done.stdout)
+    assert names == ["prediction", "probability", "probability:cheap", "probability:dear"]
+    model = load_model("model.npz")
+    schema = cli.predict.task_of("model.npz", read_metadata("model.npz")).schema
+    x = schema.samples("new.csv", cli.predict.read_columns("new.csv", schema.choose))
+    expected = model.predict(x, verbose=0)
+    found = np.array([[np.float32(cell) for cell in row[2:]] for row in rows])
+    np.testing.assert_array_equal(found, expected)
+    assert [row[0] for row in rows] == [("cheap", "dear")[i] for i in expected.argmax(1)]
+    assert [np.float32(row[1]) for row in rows] == expected.max(1).tolist()
+
+
+def test_train_predicts_with_the_model_it_saves(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What train says of the held-out lines is what predict says of them."""
+    seen = []
+    original = results.of_test
+    monkeypatch.setattr(results, "of_test", lambda p, outputs: (seen.append((p, outputs)), original(p, outputs))[1])
+    train(capsys, "--target", "price", "--drop", "class")
+    ((trained, outputs),) = seen
+    rows = houses()
+    test = problem.hold_out_a_fifth(np.zeros(len(rows)), stratify=False, seed=0)[1]
+    with open("test.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["size", "town", "built", "price", "class"], *(rows[i] for i in test)])
+    out, err = run(capsys, "predict", "model.npz", "test.csv")
+    names, predicted = table(out)
+    assert names == ["prediction"]
+    assert [np.float32(row[0]) for row in predicted] == outputs[:, 0].tolist()
+    mae = np.abs(outputs[:, 0] - trained.truth).mean()
+    assert re.fullmatch(rf"MAE +{mae:.4g}\nR² +0\.8\d+\n", err)
+    assert 0 < mae < 20_000
+
+
+def test_columns_in_any_order_and_others_besides(capsys: pytest.CaptureFixture[str]) -> None:
+    train(capsys, "--target", "class", "--drop", "price")
+    houses("new.csv", 30, seed=2, target=False)
+    expected, _ = run(capsys, "predict", "model.npz", "new.csv")
+    rows = houses("new.csv", 30, seed=2, target=False)
+    with open("other.csv", "w", encoding="utf-8", newline="") as file:
+        names = [["built", "id", "town", "size"]]
+        csv.writer(file, delimiter=";").writerows(names + [[c, "x", b, a] for a, b, c in rows])
+    assert run(capsys, "predict", "model.npz", "other.csv") == (expected, "")
+    assert len(table(expected)[1]) == 30
+
+
+def test_the_score_is_that_of_the_lines_with_a_target(capsys: pytest.CaptureFixture[str]) -> None:
+    train(capsys, "--target", "class", "--drop", "price")
+    rows = houses("new.csv", 40, seed=3)
+    out, _ = run(capsys, "predict", "model.npz", "new.csv")
+    predicted = [row[0] for row in table(out)[1]]
+    truth = [row[4] for row in rows]
+    for i in (0, 7):
+        rows[i][4] = truth[i] = "?"
+    rows[8][4] = truth[8] = "very dear"
+    with open("new.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["size", "town", "built", "price", "class"], *rows])
+    again, err = run(capsys, "predict", "model.npz", "new.csv")
+    right = sum(a == b for a, b in zip(predicted, truth, strict=True))
+    assert again == out
+    assert err == f"Accuracy       {100 * right / 38:.2f} % ({right} of 38 right)\n"
+    assert 30 < right < 38
+
+
+def test_output_goes_into_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    train(capsys, "--target", "class", "--drop", "price")
+    printed, score = run(capsys, "predict", "model.npz", "houses.csv")
+    Path("answers.csv").write_text("old")
+    assert run(capsys, "predict", "model.npz", "houses.csv", "--output", "answers.csv") == (score, "")
+    assert Path("answers.csv").read_text() == printed
+    assert sorted(os.listdir()) == ["answers.csv", "houses.csv", "model.npz", "training.png"]
+
+
+def test_the_standard_input(capsys: pytest.CaptureFixture[str]) -> None:
+    train(capsys, "--target", "class", "--drop", "price")
+    expected, _ = run(capsys, "predict", "model.npz", "houses.csv")
+    with open("houses.csv", encoding="utf-8") as file:
+        done = process("predict", "model.npz", "-", stdin=file)
+    assert (done.returncode, done.stdout) == (0, expected)
+    assert done.stderr.startswith("Accuracy ")
+    done = process("predict", "model.npz", "-", input="size,built\n1,2\n")
+    assert done.returncode == 1
+    assert done.stderr.startswith("nncore: error: -: there must be a column 'town'")
+
+
+def test_both_backends_predict_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    train(capsys, "--target", "price", "--drop", "class")
+    native, _ = run(capsys, "predict", "model.npz", "houses.csv", "--backend", "native")
+    assert nncore.get_backend() == "native"
+    by_numpy, _ = run(capsys, "predict", "model.npz", "houses.csv", "--backend", "numpy")
+    assert nncore.get_backend() == "numpy"
+    a, b = ([float(row[0]) for row in table(text)[1]] for text in (native, by_numpy))
+    np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_images(capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = run(capsys, "train", "digits", "--epochs", "3", "--quiet", "--save", "digits.npz")
+    score = re.search(r"Test accuracy +(.*)", out)[1]
+    out, err = run(capsys, "predict", "digits.npz", "digits")
+    assert err == f"Accuracy       {score}\n"
+    names, rows = table(out)
+    assert (names, len(rows)) == (["prediction", "probability"], 355)
+    (_, _), (x, _) = problem.digits.load_data()
+    pixels = [f"p{i}" for i in range(64)]
+    with open("pixels.csv", "w", newline="") as file:
+        csv.writer(file).writerows([pixels, *x.reshape(len(x), 64).tolist()])
+    assert run(capsys, "predict", "digits.npz", "pixels.csv") == (out, "")
+
+
+def test_a_model_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """All columns are its inputs, and what it computes is printed as it is."""
+    model = nncore.Sequential([nncore.Input((2,)), nncore.layers.Dense(3)])
+    model.save("own.npz")
+    Path("x.csv").write_text("label,a,b\nq,1,2\nr,3,4.5\n")
+    out, err = run(capsys, "predict", "own.npz", "x.csv", "--drop", "label")
+    names, rows = table(out)
+    assert (names, err) == (["output_0", "output_1", "output_2"], "")
+    expected = model.predict(np.array([[1, 2], [3, 4.5]], np.float32), verbose=0)
+    assert [[np.float32(cell) for cell in row] for row in rows] == expected.tolist()
+    assert "there must be 2 columns, one for each input" in refused(capsys, "predict", "own.npz", "x.csv")
+    assert "--probabilities: own.npz must predict classes" in refused(
+        capsys, "predict", "own.npz", "x.csv", "--probabilities"
+    )
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("absent.csv", None, "absent.csv"),
+        ("t.csv", "size,built\n1,2\n", "t.csv: there must be a column 'town', which the model was trained on"),
+        ("t.csv", "size,town,built\n1,Ulm,2\n1,Bonn,2\n", "t.csv, line 3, column 'town': unknown category 'Bonn'"),
+        ("t.csv", "size,town,built\n1,Ulm,2\n1,Ulm,new\n", "t.csv, line 3, column 'built': 'new', must be a number"),
+        ("t.csv", "size,town,built,price\n1,Ulm,2,many\n", "t.csv, line 2, column 'price': 'many', must be a number"),
+    ],
+)
+def test_what_cannot_be_predicted_from(
+    name: str, text: str | None, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(capsys, "--target", "price", "--drop", "class")
+    if text is not None:
+        Path(name).write_text(text)
+    assert message in refused(capsys, "predict", "model.npz", name, "--output", "out.csv")
+    assert not Path("out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "place, message",
+    [
+        ("model.txt", "--save: the file's name must end in .npz"),
+        ("nowhere/model.npz", "--save: there is no folder"),
+        ("folder.npz", "--save: 'folder.npz' is a folder"),
+    ],
+)
+def test_a_place_to_save_is_looked_at_before_training(
+    place: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkdir("folder.npz")
+    assert message in refused(capsys, "train", "absent.csv", "--target", "y", "--save", place)
+
+
+# info
+
+
+def test_info_of_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    train(capsys, "--target", "class", "--drop", "price", "--epochs", "3")
+    out, err = run(capsys, "info", "model.npz")
+    assert err == ""
+    found = dict(re.findall(r"^(\w[\w ]+?)  +(.*)$", out, re.MULTILINE))
+    assert found["File"] == f"model.npz, a model, {os.path.getsize('model.npz'):,} bytes"
+    assert found["Written by"].startswith(f"nncore {nncore.__version__}, backend {nncore.config_summary()}, NumPy ")
+    assert (found["Input"], found["Output"]) == ("(None, 5)", "(None, 2)")
+    assert found["Optimizer"] == "adam, learning rate 0.001"
+    assert found["Loss"] == "sparse_categorical_crossentropy"
+    assert found["Trained"] == "3 epochs, 18 steps"
+    assert found["Trained on"] == "houses.csv"
+    assert re.fullmatch(r"\d+\.\d\d % \(\d+ of 24 right\)", found["Test accuracy"])
+    assert found["Predicts"] == "'class', one of 'cheap', 'dear'"
+    assert re.fullmatch(
+        r"'size' \(missing: [\d.]+\), 'town', one of 3 texts \(missing: \w+\), 'built' \(missing: [\d.]+\)",
+        found["From"],
+    )
+    assert "Total params: 1,54" in out
+
+
+def test_info_of_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    nncore.Sequential([nncore.Input((2,)), nncore.layers.Dense(3)]).save_weights("own.weights.h5")
+    out, _ = run(capsys, "info", "own.weights.h5")
+    assert out.startswith(
+        f"File           own.weights.h5, weights alone, {os.path.getsize('own.weights.h5'):,} bytes\n"
+    )
+    assert re.search(r"layers/dense/vars/0 +float32 \(2, 3\)\nlayers/dense/vars/1 +float32 \(3,\)\n9 values\n$", out)
+
+
+@pytest.mark.parametrize(
+    "command", [["info"], ["predict", "{}", "x.csv"], ["convert", "{}", "out.npz"]], ids=["info", "predict", "convert"]
+)
+def test_files_that_are_no_models(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    def argv(name: str) -> list[str]:
+        return [part.format(name) for part in command] if "{}" in command else [*command, name]
+
+    assert "there is no file 'absent.npz'" in refused(capsys, *argv("absent.npz"))
+    Path("bad.npz").write_bytes(b"no archive")
+    assert "'bad.npz' is damaged, or is no file of" in refused(capsys, *argv("bad.npz"))
+    assert "the file's name must end in" in refused(capsys, *argv("model.txt"))
+    assert not Path("out.npz").exists()
+
+
+# convert
+
+
+def test_convert_keeps_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    train(capsys, "--target", "class", "--drop", "price", "--epochs", "3")
+    out, _ = run(capsys, "convert", "model.npz", "copy.npz")
+    assert out == f"copy.npz: {os.path.getsize('copy.npz'):,} bytes\n"
+    assert read_metadata("copy.npz") == read_metadata("model.npz")
+    assert run(capsys, "predict", "copy.npz", "houses.csv") == run(capsys, "predict", "model.npz", "houses.csv")
+
+
+def test_convert_to_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    train(capsys, "--target", "class", "--drop", "price", "--epochs", "3")
+    run(capsys, "convert", "model.npz", "model.weights.h5")
+    model, other = load_model("model.npz"), load_model("model.npz")
+    other.set_weights([np.zeros_like(w) for w in other.get_weights()])
+    other.load_weights("model.weights.h5")
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    run(capsys, "convert", "model.weights.h5", "weights.npz")
+    other.set_weights([np.zeros_like(w) for w in other.get_weights()])
+    other.load_weights("weights.npz")
+    np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
+
+
+def test_convert_replaces_nothing_unless_told(capsys: pytest.CaptureFixture[str]) -> None:
+    nncore.Sequential([nncore.Input((2,)), nncore.layers.Dense(3)]).save("own.npz")
+    Path("there.npz").write_text("precious")
+    assert "'there.npz' is there already. --overwrite replaces it" in refused(capsys, "convert", "own.npz", "there.npz")
+    assert Path("there.npz").read_text() == "precious"
+    run(capsys, "convert", "own.npz", "there.npz", "--overwrite")
+    assert load_model("there.npz").output_shape == (None, 3)
+
+
+# Help
+
+
+@pytest.mark.parametrize("command", ["predict", "info", "convert"])
+def test_help_fits_a_terminal(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.startswith(f"usage: nncore {command}")
+    assert text.isascii()
