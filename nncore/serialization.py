@@ -195,7 +195,7 @@ def deserialize_keras_object(
         return {k: deserialize_keras_object(v, custom_objects, family=family) for k, v in config.items()}
     name, inner = config["class_name"], config["config"]
     if name == "__numpy__":
-        return np.array(inner["value"], inner["dtype"])
+        return _numbers(inner["value"], inner["dtype"])
     if name == "__bytes__":
         return inner["value"].encode()
     if name == "__lambda__":
@@ -212,6 +212,13 @@ def deserialize_keras_object(
         return made
 
 
+def _numbers(value: Any, dtype: str) -> np.ndarray[Any, Any]:
+    """The array of a config; no other types than numbers, whose size is known before they are made."""
+    if np.dtype(dtype).kind not in "biufc":
+        raise ValueError(f"An array in a config must be one of numbers. Received: dtype={dtype!r}.")
+    return np.array(value, dtype)
+
+
 def _find(config: Mapping[str, Any], family: str | None) -> Any:
     """The class or function of a config."""
     name, module = config["class_name"], str(config.get("module") or "__main__")
@@ -224,12 +231,13 @@ def _find(config: Mapping[str, Any], family: str | None) -> Any:
     own = module.partition(".")[0] in ("keras", "nncore", "builtins") or "module" not in config
     families = _families(module, family)
     if own:
-        for place in [*families, "losses"] if config["class_name"] == "function" else families:
+        for place in _of_functions(families) if config["class_name"] == "function" else families:
             found = _public(place).get(name)
             if found is not None:
                 return found
     found = getattr(sys.modules.get(module), name, None)
-    if isinstance(found, type) and any(base.__module__.startswith("nncore.") for base in found.__mro__):
+    bases = found.__mro__ if isinstance(found, type) and hasattr(found, "from_config") else ()
+    if any(base.__module__.startswith("nncore.") for base in bases):
         return found
     kind = FAMILIES[families[0]] if families else "class"
     known_names = [*(n for place in families for n in _public(place)), *_scope.get(), *_registered]
@@ -240,6 +248,11 @@ def _families(module: str, family: str | None) -> list[str]:
     """Where to look for a name: the families that ``module`` speaks of, else ``family``, else all."""
     named = [f for f in FAMILIES if f".{f}." in f"{module}."] or (["models"] if module == "keras" else [])
     return named[:1] or ([family] if family else list(FAMILIES))
+
+
+def _of_functions(families: list[str]) -> list[str]:
+    """Where functions are looked for: not among those that make models and layers, or load files."""
+    return [family for family in (*families, "losses") if family not in ("models", "layers")]
 
 
 def _public(family: str) -> dict[str, Any]:

@@ -8,12 +8,13 @@ themselves it becomes one instruction that calls it with arrays, batch by batch;
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from nncore import axes, ops
+from nncore import allowance, axes, ops
 from nncore.arguments import is_integer, is_number
 from nncore.builder import Builder
 from nncore.program import Buffer, Function, Shape
@@ -299,7 +300,9 @@ def trial(name: str, function: Callable[..., Any], *shapes: Shape) -> Shape:
     Raises:
         ValueError: where that is not one row a sample.
     """
-    zeros = [np.zeros([1 if n is None else n for n in shape], np.float32) for shape in shapes]
+    whole = [[1 if n is None else n for n in shape] for shape in shapes]
+    allowance.borrow(4 * sum(map(prod, whole)), f"a trial of {name}")
+    zeros = [np.zeros(shape, np.float32) for shape in whole]
     with np.errstate(all="ignore"):
         found = np.shape(function(*zeros))
     if len(found) < 1 or found[0] != 1:

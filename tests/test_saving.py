@@ -12,7 +12,7 @@ from nncore.models import Sequential, load_model
 from nncore.saving import read_metadata
 from nncore.utils import set_random_seed
 
-FORMATS = ("m.npz",)
+FORMATS = ("m.npz", "m.safetensors")
 
 X = np.random.default_rng(0).random((50, 4))
 Y = np.arange(50) % 3

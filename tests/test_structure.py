@@ -30,6 +30,7 @@ names
 console
 threads
 random
+allowance
 program
 variables
 sparse
@@ -141,7 +142,9 @@ running
 saving.files
 saving.names
 saving.npz
+saving.safetensors
 saving.hdf5
+saving.state
 saving.weights
 saving.whole
 saving

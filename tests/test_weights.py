@@ -28,7 +28,7 @@ GOLDEN = Path(__file__).parent / "golden" / "keras.weights.h5"
 X = np.arange(8).reshape(2, 4) / 8
 KERAS_PREDICTS = [[3.11160945892334, -0.9338010549545288], [3.2414867877960205, -1.2349116802215576]]
 
-FORMATS = ("w.weights.h5", "w.npz", "w.hdf5")
+FORMATS = ("w.weights.h5", "w.npz", "w.hdf5", "w.safetensors")
 
 
 def example() -> Sequential:
@@ -151,8 +151,8 @@ def test_damage_is_found(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "call, error, message",
     [
-        (lambda m, p: m.save_weights(p / "w"), ValueError, r"must end in \.weights\.h5, .* or \.npz"),
-        (lambda m, p: m.load_weights(p / "w.keras"), ValueError, r"must end in \.weights\.h5, .* or \.npz"),
+        (lambda m, p: m.save_weights(p / "w"), ValueError, r"must end in \.weights\.h5, .*\.npz"),
+        (lambda m, p: m.load_weights(p / "w.keras"), ValueError, r"must end in \.weights\.h5, .*\.npz"),
         (lambda m, p: m.load_weights(p / "none.npz"), FileNotFoundError, "there is no file"),
         (lambda m, p: m.save_weights(p / "w.npz", max_shard_size=1), ValueError, "max_shard_size must be None"),
         (lambda m, p: Sequential([Dense(1)]).save_weights(p / "w.npz"), ValueError, "isn't built"),

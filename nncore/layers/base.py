@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from nncore import constraints, initializers, random, regularizers
+from nncore import allowance, constraints, initializers, random, regularizers
 from nncore.arguments import float32_name, is_integer, positive_int
 from nncore.builder import Builder
 from nncore.errors import did_you_mean
@@ -272,8 +272,9 @@ class Layer(Weights):
         if initial is None:
             raise ValueError(f"{self.name}: the weight {name!r} needs an initializer.")
         dims = tuple(int(n) for n in (shape or ()))
+        stored = allowance.zeros(dims, f"{self.name}/{name}")
         variable = Variable(
-            initial(dims), name=name, trainable=trainable and self._trainable, dtype=dtype,
+            initial(dims) if stored is None else stored, name, trainable and self._trainable, dtype,
             regularizer=regularizers.get(regularizer), constraint=constraints.get(constraint),
         )  # fmt: skip
         variable.path = f"{self.name}/{name}"
@@ -281,8 +282,12 @@ class Layer(Weights):
         return variable
 
     def add_constant(self, value: Any, name: str) -> Variable:
-        """Keep an array for programs to read that is no weight: what the layer was made with."""
-        variable = Variable(value, name=name, trainable=False)
+        """Keep an array for programs to read that is no weight: what the layer was made with.
+
+        It is not copied, and may be a view that repeats its values, until a model moves it into its flat vectors.
+        """
+        variable = Variable(0.0, name=name, trainable=False)
+        variable.value = np.asarray(value, np.float32)
         variable.path = f"{self.name}/{name}"
         self._constants.append(variable)
         return variable

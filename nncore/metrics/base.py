@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nncore import initializers, ops
+from nncore import allowance, initializers, ops
 from nncore.arguments import float32_name
 from nncore.builder import Builder
 from nncore.interpreter import interpret
@@ -72,6 +72,7 @@ class Metric:
             name: Its name inside the metric.
         """
         dims = tuple(int(n) for n in shape)
+        allowance.take(8 * prod(dims), f"the state of the metric {self.name!r}")
         initial = initializers.get(initializer or "zeros")(dims)  # type: ignore[misc]
         variable = Variable(initial, name or f"variable_{len(self._variables)}", False, dtype or "float64")
         variable.path = f"{self.name}/{variable.name}"

@@ -44,6 +44,7 @@ class IoU(Metric):
         float32_name(kind, None if self.dtype == "int32" else dtype)
         super().__init__(None, name)
         self.num_classes = positive_int(kind, "num_classes", num_classes)
+        self.total_cm = self.add_variable((self.num_classes, self.num_classes), name="total_confusion_matrix")
         self.target_class_ids = [count(kind, "target_class_ids", i) for i in target_class_ids]
         if not self.target_class_ids or max(self.target_class_ids) >= self.num_classes:
             raise ValueError(
@@ -60,7 +61,6 @@ class IoU(Metric):
         self.sparse_y_true, self.sparse_y_pred = bool(sparse_y_true), bool(sparse_y_pred)
         self.elementwise = self.sparse_y_pred
         self.target = "labels" if self.sparse_y_true and not self.sparse_y_pred else "same"
-        self.total_cm = self.add_variable((self.num_classes, self.num_classes), name="total_confusion_matrix")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         if not self.sparse_y_true and self.sparse_y_pred:

@@ -398,6 +398,30 @@ class Optimizer:
         self._variables, self._spans, self._lowered = list(variables), spans, None
         return self.state
 
+    def state_for(self, variables: Sequence[Variable]) -> tuple[list[Variable], list[tuple[Variable, Array]]]:
+        """What its ``variables`` were if it trained these weights next, and the slots, ``(slots, values)``, that others
+        left. It stays as it is."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.ensure_state(variables)
+        resting = dict(other._resting)
+        if not variables:
+            slots = other.state.reshape(max(1, len(other.slots)), -1)
+            for variable, span in zip(other._variables, other._spans, strict=False):
+                resting[id(variable)] = variable, slots[:, span.start : span.start + span.size]
+            other._spans = []
+        return other.variables, list(resting.values())
+
+    def rest(self, slots: Sequence[tuple[Variable, Array]]) -> None:
+        """Keep the slots of weights that are frozen now; ``ValueError`` where they are not ``(slots, values)``."""
+        for variable, array in slots:
+            if array.shape != (len(self.slots), variable.size):
+                raise ValueError(
+                    f"{type(self).__name__}: the slots of {variable.path!r} must have the shape "
+                    f"{(len(self.slots), variable.size)}. Received: {array.shape}."
+                )
+        self._resting |= {id(v): (v, np.array(array, np.float32)) for v, array in slots}
+
     def __getstate__(self) -> dict[str, Any]:
         """Without the variables, which belong to the model: it finds them again by their names."""
         return {**self.__dict__, "_variables": [], "_resting": {}, "_lowered": None}

@@ -22,7 +22,8 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_si
 
     Args:
         model: A built model.
-        filepath: Its name ends in ``.weights.h5`` (any ``.h5`` or ``.hdf5``), which needs h5py, or in ``.npz``.
+        filepath: Its name ends in ``.npz``, in ``.weights.h5`` (any ``.h5`` or ``.hdf5``), which needs h5py, or in
+            ``.safetensors``, which needs safetensors.
         overwrite: Whether a file that is there may be replaced.
         max_shard_size: Must be ``None``: weights go into one file.
 
@@ -40,7 +41,7 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_si
     if not overwrite and os.path.exists(path):
         raise FileExistsError(f"save_weights: {path!r} is there already, and overwrite=False.")
     arrays = {name: variable.value for name, variable in named_variables(model)}
-    files.write(path, Contents(arrays), WEIGHTS)
+    files.write("save_weights", path, Contents(arrays), WEIGHTS)
 
 
 def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -> None:
@@ -80,6 +81,8 @@ def matching(model: Any, arrays: Mapping[str, Array]) -> tuple[list[tuple[Variab
             problems.append(f"there is no {name!r} for {variable.path!r}")
         elif array.shape != variable.shape:
             problems.append(f"{name!r} has shape {array.shape}, and {variable.path!r} has {variable.shape}")
+        elif array.dtype.kind not in ("biu" if variable.value.dtype.kind == "i" else "biuf"):
+            problems.append(f"{name!r} holds {array.dtype}, and {variable.path!r} holds {variable.dtype}")
         else:
             found.append((variable, array))
     return found, [*problems, *(f"{name!r} is no weight of the model" for name in rest)]

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from nncore import backends
+from nncore import allowance, backends, random
 from nncore.saving import files
-from nncore.saving.files import MODELS, Contents
+from nncore.saving.files import FILE_VERSION, MODELS, Contents
 from nncore.saving.names import named_variables
+from nncore.saving.state import restore, training_state, with_chosen_loss
 from nncore.saving.weights import first_of, matching
 from nncore.serialization import deserialize_keras_object, serialize_keras_object
 from nncore.version import __version__
-
-FILE_VERSION = 1
-"""Goes up when older versions of nncore could not read a file rightly."""
 
 
 def save_model(
@@ -27,13 +26,14 @@ def save_model(
 
     Args:
         model: A ``Sequential``.
-        filepath: Its name ends in ``.npz``.
+        filepath: Its name ends in ``.npz``, which needs nothing but NumPy, or in ``.safetensors``.
         overwrite: Whether a file that is there may be replaced.
         zipped: Must be ``None`` or ``True``: a model is one file.
         metadata: What else the file is to hold, JSON-able values by name; ``read_metadata`` returns it.
 
     Raises:
-        ValueError: for another name, and a model with parts that no config can describe, such as a lambda.
+        ValueError: for another name, metadata that JSON cannot hold, and a model with parts that no config can
+            describe, such as a lambda.
         FileExistsError: where a file is there and may not be replaced.
         ImportError: where the format needs a package that is missing.
         OSError: where the file cannot be written; what was there before is there still.
@@ -43,12 +43,15 @@ def save_model(
         raise ValueError(f"save_model: zipped must be None or True. Received: zipped={zipped!r}.")
     if not overwrite and os.path.exists(path):
         raise FileExistsError(f"save_model: {path!r} is there already, and overwrite=False.")
-    files.write(path, contents_of(model, metadata or {}), MODELS)
+    files.write("save_model", path, contents_of(model, _checked(metadata or {})), MODELS)
 
 
 def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True,
                safe_mode: bool = True) -> Any:  # fmt: skip
     """The model in a file that nncore or Keras wrote. No code from the file is run.
+
+    Classes are nncore's own, or yours. What the file says of sizes is checked before memory is taken for it, which is
+    never much more than the file has: see ``docs/saving.md``. Seeds that are drawn later do not depend on it.
 
     Args:
         filepath: A file of one of the formats of ``save_model``.
@@ -57,7 +60,7 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
         safe_mode: Without effect: code, such as a lambda's, is never read from a file.
 
     Raises:
-        ValueError: where the file is damaged, holds weights alone, or a layer nncore does not know.
+        ValueError: where the file is damaged, of a newer version, holds weights alone, or a layer nncore does not know.
         FileNotFoundError: where there is no such file.
         ImportError: where the format needs a package that is missing.
     """
@@ -78,51 +81,74 @@ def read_metadata(filepath: Any) -> dict[str, Any]:
     return dict(files.read("read_metadata", path, MODELS).metadata)
 
 
+def _checked(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The user's metadata; ``ValueError`` where JSON cannot hold it."""
+    import json
+
+    try:
+        json.dumps(dict(metadata))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"save_model: metadata must be what JSON can hold ({error}).") from error
+    if "nncore" in metadata:
+        raise ValueError("save_model: the name 'nncore' in metadata is nncore's own: use another.")
+    return metadata
+
+
 def contents_of(model: Any, metadata: Mapping[str, Any]) -> Contents:
     """What a file of a whole model holds."""
+    config = serialize_keras_object(model)
     arrays = {name: variable.value for name, variable in named_variables(model)}
-    optimizer = model.optimizer
     own: dict[str, Any] = {
         "file_version": FILE_VERSION, "version": __version__, "numpy": np.__version__,
-        "backend": backends.config_summary(),
+        "python": ".".join(map(str, sys.version_info[:3])), "backend": backends.config_summary(),
         "input_shape": model.input_shape if model.built else None,
         "output_shape": model.output_shape if model.built else None,
     }  # fmt: skip
-    if optimizer is not None and optimizer.built:
-        arrays |= {f"optimizer/vars/{i}": variable.value for i, variable in enumerate(optimizer.variables)}
-        own["steps"] = optimizer.steps
-        if isinstance(optimizer._learning_rate, float):
-            own["learning_rate"] = optimizer._learning_rate  # Keras's variable has it as float32
+    if model.compiled:
+        config = with_chosen_loss(model, config)
+        state, of_training = training_state(model)
+        arrays, own = arrays | state, own | of_training
     if model.history is not None and model.history.epoch:
         own["epochs"] = len(model.history.epoch)
         own["metrics"] = {name: float(values[-1]) for name, values in model.history.history.items() if values}
-    return Contents(arrays, serialize_keras_object(model), {**metadata, "nncore": own})
+    return Contents(arrays, config, {**metadata, "nncore": own})
 
 
 def model_of(contents: Contents, path: str, custom_objects: Mapping[str, Any] | None, compile: bool) -> Any:
-    """The model that ``contents`` describe."""
+    """The model that ``contents`` describe; ``ValueError`` where they do not hold together.
+
+    The global stream of seeds stays where it is.
+    """
+    state = {name: array for name, array in contents.arrays.items() if name.startswith("optimizer/")}
+    weights = {name: array for name, array in contents.arrays.items() if name not in state}
+    try:
+        with allowance.of_file(sum(array.size for array in weights.values())), random.seeds_from(_branch()):
+            return _made(contents, weights, state if compile else {}, custom_objects, compile)
+    except Exception as error:
+        raise ValueError(f"load_model: {path!r} does not hold together: {files.say(error)}.") from error
+
+
+def _branch() -> int:
+    """The seed of a stream that goes off from the global one."""
+    position = random.position()
+    return int.from_bytes(os.urandom(16), "little") if position is None else position ^ 2**64
+
+
+def _made(
+    contents: Contents, weights: Mapping[str, Any], state: Mapping[str, Any], custom_objects: Mapping[str, Any] | None,
+    compile: bool,
+) -> Any:  # fmt: skip
     config = dict(contents.config or {})
     if not compile:
         config.pop("compile_config", None)
-    own = contents.metadata.get("nncore", {})
-    if own.get("file_version", 1) > FILE_VERSION:
-        raise ValueError(
-            f"load_model: {path!r} is of version {own['file_version']}, written by nncore {own.get('version')}. "
-            f"This is nncore {__version__}, which reads up to version {FILE_VERSION}: upgrade it."
-        )
     model = deserialize_keras_object(config, custom_objects, family="models")
-    arrays = dict(contents.arrays)
-    state = [arrays.pop(name) for name in [f"optimizer/vars/{i}" for i in range(len(arrays))] if name in arrays]
-    found, problems = matching(model, arrays)
+    if not hasattr(model, "compile_from_config"):
+        raise ValueError(f"it describes no model, but {model!r:.60}")
+    found, problems = matching(model, weights)
     if problems:
-        raise ValueError(f"load_model: {path!r} does not hold together: {first_of(problems)}.")
-    optimizer = model.optimizer
-    if optimizer is not None and state:
-        optimizer.build(model.trainable_variables)
-        optimizer.set_weights(state)
-        optimizer.steps = own.get("steps", optimizer.steps)
-        if "learning_rate" in own:
-            optimizer.learning_rate = own["learning_rate"]
+        raise ValueError(first_of(problems))
     for variable, array in found:
         variable.assign(array)
+    if model.compiled:
+        restore(model, state, contents.metadata.get("nncore", {}))
     return model
