@@ -55,11 +55,11 @@ def _convert(arguments: argparse.Namespace) -> None:
     contents = read("convert", source, READABLE)
     if is_of(target, WEIGHTS) and (contents.config is None or not is_of(target, MODELS)):
         weights = {name: array for name, array in contents.arrays.items() if not name.startswith("optimizer/")}
-        write(target, Contents(weights), WEIGHTS)
+        write("convert", target, Contents(weights), WEIGHTS)
     elif contents.config is None:
         raise ValueError(f"convert: {source!r} holds weights alone, and {target!r} needs a whole model.")
     elif is_of(target, MODELS):
-        write(target, contents, MODELS)
+        write("convert", target, contents, MODELS)
     else:
         export(model_of(contents, source, None, compile=False), target)
     console.write(f"{target}: {os.path.getsize(target):,} bytes\n")
