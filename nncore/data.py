@@ -40,6 +40,16 @@ class Data:
             None if self.sample_weight is None else self.sample_weight[cut],
         )
 
+    def fingerprint(self) -> dict[str, list[int]]:
+        """For each of the arrays the shape of a row, and a checksum of some 256 rows: data of another run is told from
+        this, at no cost."""
+        from zlib import crc32
+
+        return {
+            name: [*array.shape[1:], crc32(array[:: max(1, len(array) // 256)].tobytes())]
+            for name, array in self.arrays().items()
+        }
+
     def arrays(self) -> dict[str, Array]:
         """The arrays under the names that programs give them."""
         given = {"x": self.x, "y": self.y, "sample_weight": self.sample_weight}

@@ -56,12 +56,13 @@ class Guard:
         self._pairs = [(np.empty_like(a), a) for a in (*self._watched, memory.totals)]
         self._at = self._took = 0.0
 
-    def begin(self, epoch: int, steps: int) -> None:
-        """Copy what an epoch begins with: it was found to be finite when the last one ended, or is the user's."""
+    def begin(self, epoch: int, batch: int, steps: int) -> None:
+        """Copy what training begins with after ``batch`` batches of the epoch, mostly none: it was found to be finite
+        before, or is the user's."""
         start = perf_counter()
         for kept, live in self._pairs:
             kept[...] = live
-        self.epoch, self.batch, self.steps = epoch, 0, steps
+        self.epoch, self.batch, self.steps = epoch, batch, steps
         self._at = perf_counter()
         self._took = self._at - start
 
@@ -69,8 +70,7 @@ class Guard:
         """Copy what is there after ``batch`` batches of the epoch, if it is finite; whether it is."""
         if not isfinite(self._loss()) or not all(map(all_finite, self._watched)):
             return False
-        self.begin(epoch, steps)
-        self.batch = batch
+        self.begin(epoch, batch, steps)
         return True
 
     def keep_at_times(self, epoch: int, batch: int, steps: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from math import isfinite
@@ -19,7 +19,7 @@ from nncore.errors import DataError, NonFiniteError
 from nncore.guard import Guard, Setting, diagnose, failure
 from nncore.metrics import Score
 from nncore.ops import Shuffle
-from nncore.sources import Batch, Source
+from nncore.sources import Batch, Source, place
 from nncore.training import Logs, Machine, Trainer, one_pass
 
 Array = np.ndarray[Any, Any]
@@ -57,6 +57,7 @@ class ArrayFeed:
         self._anew = mode == "evaluate"
         self._batch = self._executable.plan.batch
         self._rows = len(data)
+        self._data = data
         self._seed = 0
         self._order: Shuffle | None = None
         self._shuffle: Any = False
@@ -131,6 +132,35 @@ class ArrayFeed:
         """End the epoch: say so where there was less data than wanted."""
         if self._wanted is not None and self.done == self.steps < self._wanted:
             warn_of_too_little("the arrays have", self.done, self._wanted)
+
+    def describe(self) -> dict[str, Any]:
+        """What tells it from feeds of other data, as JSON-able values."""
+        return {
+            "rows": self._rows, "batch_size": self._batch, "steps": self._wanted, "shuffle": self._shuffle,
+            **self._data.fingerprint(),
+        }  # fmt: skip
+
+    def get_state(self, inside: bool) -> dict[str, Any]:
+        """What decides how it goes on, ``inside`` an epoch or between two."""
+        order = None if self._order is None else [self._order.key, self._order.block]
+        state = {
+            "seed": self._seed, "order": order, "generator": place(self._generator), "start": self._start,
+            "next": self._next,
+        }  # fmt: skip
+        return {**state, "done": self.done, **self._trainer.sums(self.memory, self._resolved)} if inside else state
+
+    def set_state(self, state: Mapping[str, Any], inside: bool) -> None:
+        """Go on as another feed of the same data did; ``inside`` an epoch, that takes the place of ``begin``."""
+        self._seed = state["seed"]
+        self._order = None if state["order"] is None else Shuffle(*state["order"])
+        if self._generator is not None:
+            self._generator.bit_generator.state = state["generator"]
+        self._start, self._next = state["start"], state["next"]
+        if inside:
+            self.steps = self._next - self._start
+            self._trainer.begin(self._executable.plan, self.memory, self._resolved)
+            self._trainer.set_sums(self.memory, self._resolved, state)
+            self.memory.done[0] = self._start + state["done"]
 
     def close(self) -> None:
         """End the last epoch, whatever ended it."""
@@ -271,6 +301,32 @@ class BatchFeed:
             warn_of_too_little("the data has", self.done, self._wanted)
         self._source.epoch_ends()
 
+    def describe(self) -> dict[str, Any]:
+        """As that of ``ArrayFeed``."""
+        return {"batches": self._source.length, "steps": self._wanted, "shuffle": self._source.generator is not None}
+
+    def get_state(self, inside: bool) -> dict[str, Any]:
+        """What decides how it goes on, ``inside`` an epoch or between two."""
+        renewed = (self._anew and self._source.renews) or self._used == self._source.length
+        goes_on = self._used is not None and (inside or not renewed)
+        used = self._used if goes_on else None
+        state = {"seed": self._seed, "used": used, "source": self._source.get_state(goes_on)}
+        if not inside:
+            return state
+        sums = self._trainer.sums(self.memory, self._resolved)
+        return {**state, "rows": self._rows, "finished": self._finished, **sums}
+
+    def set_state(self, state: Mapping[str, Any], inside: bool) -> None:
+        """Go on as another feed of the same data did; ``inside`` an epoch, that takes the place of ``begin``."""
+        self._seed, self._used = state["seed"], state["used"]
+        if inside:
+            self._source.epoch_begins()
+        self._source.set_state(state["source"])
+        if inside:
+            self._rows, self._finished = state["rows"], state["finished"]
+            self._trainer.begin(self._plan, self.memory, self._resolved)
+            self._trainer.set_sums(self.memory, self._resolved, state)
+
     def close(self) -> None:
         """Let go of the source, whatever ended the last epoch."""
         self._source.close()
@@ -296,13 +352,21 @@ def fit(
     """The epoch loop of training."""
     logs: Logs = {}
     guard = Guard(feed.memory, feed.loss, trainer.on_nan != "ignore" and not callbacks.has(TerminateOnNaN))
+    backups = _backups(trainer, feed, validation, callbacks, validation_freq)
+    numbers = range(initial_epoch, epochs)
     with _in_order(callbacks, feed, validation):
         callbacks.on_train_begin()
-        for number in range(initial_epoch, epochs):
-            if not feed.begin():
+        if backups is not None:
+            numbers = backups.resume(numbers)
+            logs = backups.logs
+        for number in numbers:
+            inside = backups is not None and backups.inside
+            if not inside and not feed.begin():
                 break
             callbacks.on_epoch_begin(number)
-            trained = _train(trainer, feed, callbacks, stopped, guard, number)
+            if inside:
+                backups.enter()
+            trained = _train(trainer, feed, callbacks, stopped, guard, number, backups)
             if guard.trips():
                 error = _recover(trainer, feed, callbacks, guard, number)
                 if trainer.on_nan == "raise":
@@ -316,34 +380,62 @@ def fit(
                 scores = _evaluate(validation, callbacks, stopped_evaluating)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
             callbacks.on_epoch_end(number, logs)
+            if backups is not None:
+                backups.epoch_done(number, logs)
             if stopped():
                 break
         trainer.optimizer.finalize_variable_values()
         callbacks.on_train_end(logs)
+        if backups is not None:
+            backups.finish()
+
+
+def _backups(
+    trainer: Trainer, feed: Feed, validation: Feed | None, callbacks: CallbackList, validation_freq: Any
+) -> Any:  # fmt: skip
+    """The ``Backups`` of a training where a callback keeps them, else ``None``."""
+    keeper = callbacks.keeper
+    if keeper is None:
+        return None
+    from nncore.resume import Backups
+
+    return Backups(keeper, trainer, feed, validation, callbacks, validation_freq)
 
 
 def _train(
-    trainer: Trainer, feed: Feed, callbacks: CallbackList, stopped: Stopped, guard: Guard, number: int
+    trainer: Trainer, feed: Feed, callbacks: CallbackList, stopped: Stopped, guard: Guard, number: int, backups: Any
 ) -> Logs:  # fmt: skip
-    """Train on every batch once; the optimizer's step count is right even when the run is broken off."""
+    """Train on every batch that is not done; the optimizer's step count is right even when the run is broken off."""
     optimizer = trainer.optimizer
-    first = optimizer.steps
+    i = feed.done
+    first = optimizer.steps - i
     hooks = callbacks.has_train_batch_hooks
 
     def poll(done: int) -> None:
         callbacks.progress(done, feed.logs(done))
         guard.keep_at_times(number, done, first + done)
 
+    def back_up(count: int) -> None:
+        """Where a backup is due after so many more batches, keep it, unless weights are not finite."""
+        optimizer.steps = first + i
+        if backups is not None and backups.is_due(count) and (not guard.on or guard.keep(number, i, first + i)):
+            backups.keep_inside(number, i)
+
     try:
         if feed.whole and not hooks:
             if guard.on:
-                guard.begin(number, first)
+                guard.begin(number, i, first + i)
             steps = feed.steps or 0
-            feed.run(0, steps, first, optimizer.rates(first, steps), poll, guard.on)
+            while i < steps:
+                count = steps - i if backups is None else min(backups.due, steps - i)
+                feed.run(i, i + count, first + i, optimizer.rates(first + i, count), poll, guard.on)
+                i += count
+                if feed.done < i:
+                    break
+                back_up(count)
             logs = feed.logs(feed.done)
             callbacks.progress(feed.done, logs)
             return logs
-        i = 0
         while feed.fetch(i):
             if hooks:
                 callbacks.on_train_batch_begin(i)
@@ -358,6 +450,7 @@ def _train(
             callbacks.progress(i, logs)
             if stopped() or (guard.on and not isfinite(feed.loss())):
                 break
+            back_up(1)
         return feed.logs(i)
     finally:
         optimizer.steps = first + feed.done

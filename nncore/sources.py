@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -107,13 +107,16 @@ class Source:
         length: Batches in a pass; ``None`` where that is not known.
         renews: Whether there is another pass after this one.
         generator: Draws the order of a data set's batches in each pass; ``None``: the order they have.
+        taken: Batches taken of the pass; of an iterator all that were.
     """
 
     def __init__(self, x: Any) -> None:
         self.renews = not hasattr(x, "__next__")
         self.length: int | None = x.num_batches if _by_index(x) else _length(x)
         self.generator: np.random.Generator | None = None
+        self.taken = 0
         self._x = x
+        self._before: dict[str, Any] | None = None  # the generator's state when the pass began
         self._batches: Iterator[Any] | None = None
         self._first: Batch | None = None
         self._ahead: Batch | None = None
@@ -124,24 +127,55 @@ class Source:
             self._first = None if self.length == 0 else unpack(self._x[0])
         elif self._first is None:
             self.open()
-            self._first = self._ahead = self.take()
+            self._first = self._ahead = self._next()
         return self._first
 
-    def open(self) -> None:
-        """Start a new pass, or go on with what an iterator has left."""
+    def open(self, skip: int = 0) -> None:
+        """Start a new pass, or go on with what an iterator has left; leave out so many batches."""
         self._first = None
+        self._before = place(self.generator)
+        if self.renews:
+            self.taken = 0
         if self._ahead is None and (self._batches is None or self.renews):
             self.close()
-            self._batches = self._by_order() if _by_index(self._x) else iter(self._x)
+            if _by_index(self._x):
+                self._batches, self.taken = self._by_order(skip), skip
+            else:
+                self._batches = iter(self._x)
+        wanted = skip if self.renews else self.taken + skip
+        while self.taken < wanted:
+            if self.take() is None:
+                raise DataError(
+                    f"x must hand over at least the {skip} batches that training had used when it was broken off. "
+                    f"Received: {skip - (wanted - self.taken)}."
+                )
 
     def take(self) -> Batch | None:
         """The next batch; ``None`` after the last one of the pass."""
-        if self._ahead is not None:
-            batch, self._ahead = self._ahead, None
-            return batch
+        batch, self._ahead = self._ahead, None
+        if batch is None:
+            batch = self._next()
+        self.taken += batch is not None
+        return batch
+
+    def _next(self) -> Batch | None:
+        """What comes next out of the pass."""
         assert self._batches is not None
         found = next(self._batches, _END)
         return None if found is _END else unpack(found)
+
+    def get_state(self, inside: bool) -> dict[str, Any]:
+        """Where it is, ``inside`` a pass that is to go on or not, for ``set_state`` of a new source of equal data."""
+        if inside or not self.renews:
+            return {"taken": self.taken, "generator": self._before}
+        return {"taken": 0, "generator": place(self.generator)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go to where another source was, through the batches that it had handed over."""
+        if self.generator is not None:
+            self.generator.bit_generator.state = state["generator"]
+        if state["taken"]:
+            self.open(state["taken"])
 
     def epoch_begins(self) -> None:
         """Tell the data set."""
@@ -158,10 +192,10 @@ class Source:
         if self.renews:
             self._batches = self._ahead = None
 
-    def _by_order(self) -> Iterator[Any]:
-        order: Iterable[int] = itertools.count() if self.length is None else range(self.length)
+    def _by_order(self, skip: int) -> Iterator[Any]:
+        order: Iterable[int] = itertools.count(skip) if self.length is None else range(skip, self.length)
         if self.generator is not None and self.length is not None:
-            order = self.generator.permutation(self.length).tolist()
+            order = self.generator.permutation(self.length).tolist()[skip:]
         workers = int(getattr(self._x, "workers", 1) or 1)
         if workers < 2:
             return (self._x[i] for i in order)
@@ -169,6 +203,11 @@ class Source:
 
 
 _END = object()
+
+
+def place(generator: np.random.Generator | None) -> dict[str, Any] | None:
+    """Where a generator is; the numbers that it draws next follow from that."""
+    return None if generator is None else dict(generator.bit_generator.state)
 
 
 def _nothing() -> None:

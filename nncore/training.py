@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -373,6 +373,19 @@ class Trainer:
         for score in resolved:
             if score.metric.calls:
                 score.metric.reset_state()
+
+    def sums(self, memory: Memory, resolved: Sequence[Score]) -> dict[str, Any]:
+        """What ``begin`` starts over, as it is now."""
+        own = [[v.value for v in score.metric.variables] for score in resolved if score.metric.calls]
+        return {"totals": memory.totals, "metrics": own}
+
+    def set_sums(self, memory: Memory, resolved: Sequence[Score], sums: Mapping[str, Any]) -> None:
+        """Go on with what ``sums`` gave."""
+        memory.totals[...] = sums["totals"]
+        own = [score.metric.variables for score in resolved if score.metric.calls]
+        for variables, values in zip(own, sums["metrics"], strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
 
     def logs(self, machine: Machine, plan: Plan, memory: Memory, resolved: Sequence[Score], rows: int) -> Logs:
         """Loss and metrics over the first ``rows`` samples, in the order of ``compile``."""

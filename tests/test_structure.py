@@ -124,10 +124,13 @@ backends.numpy
 backends
 kernels
 # what people use
+saving.files
+saving.names
 progress
 callbacks.base
 callbacks.monitors
 callbacks.checkpoint
+callbacks.backup
 callbacks.logs
 callbacks.rates
 callbacks.averages
@@ -137,10 +140,9 @@ summary
 sources
 guard
 training
+resume
 loops
 running
-saving.files
-saving.names
 saving.npz
 saving.safetensors
 saving.hdf5

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from nncore import saving
-from nncore.callbacks import ModelCheckpoint
+from nncore.callbacks import LambdaCallback, ModelCheckpoint
 from nncore.layers import Dense, Dropout, Input, Layer
-from nncore.models import Sequential
+from nncore.models import Sequential, load_model
+from nncore.saving import files
 from nncore.utils import set_random_seed
 
 GOLDEN = Path(__file__).parent / "golden" / "keras.weights.h5"
@@ -297,6 +298,48 @@ def test_every_so_many_batches(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["1-2.npz", "2-1.npz", "2-3.npz"]
 
 
+@pytest.mark.parametrize("suffix", files.MODELS)
+def test_whole_models(suffix: str, tmp_path: Path) -> None:
+    """As Keras does by default: a file goes on where training was, with the optimizer's state."""
+    model = trained(ModelCheckpoint(tmp_path / f"{{epoch}}{suffix}"))
+    assert sorted(os.listdir(tmp_path)) == [f"{i}{suffix}" for i in (1, 2, 3)]
+    twin = load_model(tmp_path / f"3{suffix}")
+    assert same(twin.get_weights(), model.get_weights())
+    assert twin.optimizer.steps == model.optimizer.steps == 9
+    assert load_model(tmp_path / f"2{suffix}").optimizer.steps == 6
+
+
+def test_a_model_that_cannot_be_saved(tmp_path: Path) -> None:
+    """It is said before the first epoch, not after it."""
+    model = Sequential([Input((4,)), Dense(1, activation=lambda x: x)])
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="A lambda has no name"):
+        model.fit(np.ones((4, 4)), np.ones(4), callbacks=ModelCheckpoint(tmp_path / "m.npz"), verbose=0)
+    assert same(model.get_weights(), before)
+    model.fit(
+        np.ones((4, 4)), np.ones(4), callbacks=ModelCheckpoint(tmp_path / "w.npz", save_weights_only=True), verbose=0
+    )
+    assert os.listdir(tmp_path) == ["w.npz"]
+
+
+def test_a_folder_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "m.npz").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"m\.npz' cannot be written, and is as it was: it is a folder"):
+        trained(ModelCheckpoint(tmp_path / "m.npz"))
+
+
+def test_values_that_are_no_scalars(tmp_path: Path) -> None:
+    """A metric of several values cannot be monitored: every epoch is saved."""
+    checkpoint = ModelCheckpoint(tmp_path / "{epoch}.npz", "each", save_best_only=True, mode="max")
+    vectors = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(each=np.array([1.0, 2.0])))
+    model = Sequential([Input((4,)), Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="Can save best model only when `monitor` is a scalar value"):
+        model.fit(np.ones((4, 4)), np.ones(4), epochs=2, callbacks=[vectors, checkpoint], verbose=0)
+    assert sorted(os.listdir(tmp_path)) == ["1.npz", "2.npz"]
+
+
 def test_a_missing_value(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Can save best model only with nothing available"):
         trained(ModelCheckpoint(tmp_path / "w.npz", "nothing", save_best_only=True, save_weights_only=True, mode="min"))
@@ -308,9 +351,8 @@ def test_a_missing_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"filepath": "w.keras"}, "save_weights_only must be True, since files of whole models are not there yet"),
-        ({"filepath": "{epoch:02d}.hdf5"}, "save_weights_only must be True"),
-        ({"filepath": "w.txt", "save_weights_only": True}, r"filepath must end in \.weights\.h5 or \.npz"),
+        ({"filepath": "w.txt"}, r"ModelCheckpoint: the file's name must end in .*\.npz.*Received: 'w.txt'"),
+        ({"filepath": "w.txt", "save_weights_only": True}, r"the file's name must end in \.weights\.h5, .*\.npz"),
         ({"filepath": "w.npz", "save_weights_only": True, "save_freq": 0}, "save_freq must be 'epoch' or a positive"),
         ({"filepath": "w.npz", "save_weights_only": True, "save_freq": "batch"}, "save_freq must be 'epoch'"),
         ({"filepath": "w.npz", "save_weights_only": True, "mode": "up"}, "Unknown ModelCheckpoint mode"),

@@ -1,6 +1,7 @@
 """Callbacks: what happens at the events of ``fit``, ``evaluate`` and ``predict``, under Keras's names."""
 
 from nncore.callbacks.averages import SwapEMAWeights
+from nncore.callbacks.backup import BackupAndRestore
 from nncore.callbacks.base import (
     HOOKS,
     Callback,
@@ -20,7 +21,7 @@ from nncore.callbacks.tensorboard import TensorBoard
 from nncore.old_homes import open_old_homes as _open_old_homes
 
 __all__ = [
-    "HOOKS", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback",
+    "HOOKS", "BackupAndRestore", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback",
     "LearningRateScheduler", "Logs", "ModelCheckpoint", "ProgbarLogger", "ReduceLROnPlateau", "SwapEMAWeights",
     "TensorBoard", "TerminateOnNaN", "plain_logs",
 ]  # fmt: skip

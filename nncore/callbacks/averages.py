@@ -30,6 +30,13 @@ class SwapEMAWeights(Callback):
         self.swap_on_epoch = bool(swap_on_epoch)
         self._weights: list[tuple[Any, Array]] = []  # those whose places the means have taken
 
+    def get_state(self) -> dict[str, Any]:
+        return {"weights": [values for _, values in self._weights]}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        trained = [variable for variable, _ in self.model.optimizer.running_means()]
+        self._weights = list(zip(trained, state["weights"], strict=False))  # all of them, or none
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._weights = []
         self._optimizer()

@@ -22,9 +22,15 @@ class Callback:
     A callback that overrides a hook of single batches (``on_train_batch_*``, ``on_batch_*``, …) makes training return
     to Python between batches, which costs time; hooks of epochs cost nothing.
 
+    A callback that remembers something from epoch to epoch can say so in ``get_state``: then a training that is resumed
+    (``BackupAndRestore``) goes on with it.
+
     ``logs`` is a dict of the loss and metrics so far. ``self.model`` is the model, whose ``stop_training = True`` ends
     training after the batch or epoch; ``self.params`` holds ``verbose``, ``epochs`` and ``steps``.
     """
+
+    keeps_backups = False
+    """Whether it keeps what ``fit`` is resumed from."""
 
     params: dict[str, Any] | None = None
     _model: Any = None
@@ -96,6 +102,15 @@ class Callback:
         """After an error or Ctrl-C, in place of the hooks that would end the loop: close files, put back what was
         changed for a while."""
 
+    def get_state(self) -> dict[str, Any]:
+        """What it remembers, for a training that is resumed: numbers, strings, ``None``, arrays, lists and dicts of
+        them, by name. Asked for at the ends of epochs, after all hooks, or between batches."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back what ``get_state`` gave. Called where training is resumed, after ``on_train_begin``, and after
+        ``on_epoch_begin`` where that is inside an epoch."""
+
 
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 """The names of all hooks."""
@@ -141,6 +156,18 @@ class CallbackList(Callback):
     def has(self, kind: type[Callback]) -> bool:
         """Whether a callback of this kind is there."""
         return self._find(kind) is not None
+
+    @property
+    def keeper(self) -> Any:
+        """The callback that keeps what training is resumed from, or ``None``.
+
+        Raises:
+            ValueError: where there are several.
+        """
+        found = [callback for callback in self.callbacks if callback.keeps_backups]
+        if len(found) > 1:
+            raise ValueError("fit: give one BackupAndRestore: training is resumed from one backup. Received: several.")
+        return found[0] if found else None
 
     def append(self, callback: Callback) -> None:
         """Add a callback at the end."""
@@ -286,6 +313,12 @@ class History(Callback):
     def __init__(self) -> None:
         self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
+
+    def get_state(self) -> dict[str, Any]:
+        return {"history": self.history, "epoch": self.epoch}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.history, self.epoch = state["history"], state["epoch"]
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch = []

@@ -1,4 +1,4 @@
-"""``ModelCheckpoint``: weights in files while a model trains."""
+"""``ModelCheckpoint``: models, or their weights, in files while they train."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ import os
 import warnings
 from typing import Any
 
+import numpy as np
+
 from nncore import console
 from nncore.arguments import finite, is_integer
 from nncore.callbacks.base import Logs
 from nncore.callbacks.monitors import Monitoring
+from nncore.serialization import serialize_keras_object
 
 
 class ModelCheckpoint(Monitoring):
-    """Saves the weights at the end of epochs, or after so many batches.
+    """Saves the model at the end of epochs, or after so many batches.
 
-    A file is whole at any moment: see ``save_weights``.
+    A file is whole at any moment. For training that goes on to the bit after a kill, see ``BackupAndRestore``.
 
     Args:
         filepath: Where to; ``{epoch:02d}``, ``{batch}`` and names of the logs, ``{val_loss:.2f}``, are filled in,
-            epochs and batches counted from 1. It ends in ``.weights.h5``, which needs h5py, or in ``.npz``.
-            Folders are made.
+            epochs and batches counted from 1. Its suffix says how: see ``save_model`` and ``save_weights``. Folders are
+            made.
         monitor: A name in the logs, for ``save_best_only``.
         verbose: 1 prints what it does.
         save_best_only: Save only where the monitored value is better than before.
-        save_weights_only: Must be ``True``: files of whole models are not there yet.
+        save_weights_only: Save the weights alone, instead of the model with what ``compile`` chose and the optimizer's
+            state.
         mode: ``"min"``: smaller is better; ``"max"``: larger; ``"auto"``: known from the metric.
         save_freq: ``"epoch"``, or a number of batches, which makes training return to Python after each one.
         initial_value_threshold: The value to improve on at first.
@@ -34,7 +38,9 @@ class ModelCheckpoint(Monitoring):
 
     Raises:
         ValueError: for arguments outside of these; when training begins, where ``mode="auto"`` and the metric's
-            direction is not known.
+            direction is not known, and where the model has a part that no config can describe, such as a lambda.
+        KeyError: where the name of a file asks for what is not in the logs.
+        OSError: where a file cannot be written.
     """
 
     def __init__(
@@ -42,17 +48,12 @@ class ModelCheckpoint(Monitoring):
         save_weights_only: bool = False, mode: str = "auto", save_freq: Any = "epoch",
         initial_value_threshold: float | None = None,
     ) -> None:  # fmt: skip
+        from nncore.saving import files
+
         super().__init__(monitor, 0.0, mode)
-        self.filepath = str(os.fspath(filepath))
-        if not save_weights_only:
-            raise ValueError(
-                "ModelCheckpoint: save_weights_only must be True, since files of whole models are not there yet. "
-                f"Received: save_weights_only={save_weights_only!r} for {self.filepath!r}."
-            )
-        if not self.filepath.endswith((".h5", ".hdf5", ".npz")):
-            raise ValueError(
-                f"ModelCheckpoint: filepath must end in .weights.h5 or .npz. Received: filepath={self.filepath!r}."
-            )
+        self.save_weights_only = bool(save_weights_only)
+        formats = files.WEIGHTS if save_weights_only else files.MODELS
+        self.filepath = files.path_of("ModelCheckpoint", filepath, formats)
         if save_freq != "epoch" and (not is_integer(save_freq) or save_freq < 1):
             raise ValueError(
                 "ModelCheckpoint: save_freq must be 'epoch' or a positive number of batches. "
@@ -60,7 +61,6 @@ class ModelCheckpoint(Monitoring):
             )
         self.verbose = verbose
         self.save_best_only = bool(save_best_only)
-        self.save_weights_only = True
         self.save_freq = save_freq
         threshold = initial_value_threshold
         self.best = None if threshold is None else finite("ModelCheckpoint", "initial_value_threshold", threshold)
@@ -70,9 +70,17 @@ class ModelCheckpoint(Monitoring):
             # Only then is it a hook of batches: others cost no time.
             self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]
 
+    def get_state(self) -> dict[str, Any]:
+        return {"best": self.best, "epoch": self._epoch, "waiting": self._waiting}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.best, self._epoch, self._waiting = state["best"], state["epoch"], state["waiting"]
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         if self.save_best_only:
             super().on_train_begin(logs)
+        if not self.save_weights_only:
+            serialize_keras_object(self.model)  # whose errors should come now
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
@@ -92,7 +100,8 @@ class ModelCheckpoint(Monitoring):
         if not self._wanted(epoch, logs, path):
             return
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        self.model.save_weights(path, overwrite=True)
+        save = self.model.save_weights if self.save_weights_only else self.model.save
+        save(path, overwrite=True)
         self._say(epoch, f"finished saving model to {path}")
 
     def _path(self, epoch: int, batch: int | None, logs: Logs) -> str:
@@ -111,6 +120,13 @@ class ModelCheckpoint(Monitoring):
         value = logs.get(self.monitor)
         if value is None:
             warnings.warn(f"Can save best model only with {self.monitor} available.", stacklevel=2)
+            return True
+        if np.ndim(value):
+            warnings.warn(
+                f"Can save best model only when `monitor` is a scalar value. Received: {value}. "
+                "Falling back to `save_best_only=False`.",
+                stacklevel=2,
+            )
             return True
         best = "None" if self.best is None else f"{self.best:.5f}"
         if not self._improves(value, self.best):

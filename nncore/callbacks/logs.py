@@ -12,7 +12,8 @@ class CSVLogger(Callback):
     """Writes the logs of each epoch as a line of a CSV file, which holds whole lines at any moment.
 
     The columns are ``epoch`` and the logs of the first epoch, sorted; where there are no validation values among them,
-    a ``val_`` column of each follows. A value that is missing later is ``NA``.
+    a ``val_`` column of each follows. A value that is missing later is ``NA``. Where training is resumed
+    (``BackupAndRestore``), the file holds again what it held then.
 
     Args:
         filename: The file.
@@ -28,12 +29,23 @@ class CSVLogger(Callback):
         self.separator = separator
         self.append = append
         self.keys: list[str] | None = None
-        self._header = True
+        self._start = 0  # bytes in the file when training began
+        self._written = ""  # and what it has got since
+
+    def get_state(self) -> dict[str, Any]:
+        return {"keys": self.keys, "start": self._start, "written": self._written}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.keys, self._start, self._written = state["keys"], state["start"], state["written"]
+        with open(self.filename, "r+b", buffering=0) as file:
+            file.truncate(self._start)
+            file.seek(self._start)
+            file.write(self._written.encode())
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.keys = None
         with open(self.filename, "a" if self.append else "w", encoding="utf-8") as file:
-            self._header = file.tell() == 0
+            self._start, self._written = file.tell(), ""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         import csv
@@ -45,8 +57,9 @@ class CSVLogger(Callback):
         if self.keys is None:
             names = sorted(logs)
             self.keys = names if any(k.startswith("val_") for k in names) else [*names, *(f"val_{k}" for k in names)]
-            if self._header:
+            if not self._start:
                 writer.writerow(["epoch", *self.keys])
         writer.writerow([epoch, *(logs.get(key, "NA") for key in self.keys)])
         with open(self.filename, "ab", buffering=0) as file:
             file.write(text.getvalue().encode())
+        self._written += text.getvalue()

@@ -71,6 +71,9 @@ class Monitoring(Callback):
         )
 
 
+_REMEMBERED = ("wait", "stopped_epoch", "best", "best_epoch", "best_weights")
+
+
 class EarlyStopping(Monitoring):
     """Stops training when a monitored value has stopped improving.
 
@@ -124,6 +127,13 @@ class EarlyStopping(Monitoring):
         self.best: float | None = None
         self.best_epoch = 0
         self.best_weights: list[Any] | None = None
+
+    def get_state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _REMEMBERED}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        for name in _REMEMBERED:
+            setattr(self, name, state[name])
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._forget()

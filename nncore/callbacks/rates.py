@@ -50,6 +50,12 @@ class ReduceLROnPlateau(Monitoring):
         self.wait = 0
         self.cooldown_counter = 0
 
+    def get_state(self) -> dict[str, Any]:
+        return {"best": self.best, "wait": self.wait, "cooldown_counter": self.cooldown_counter}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.best, self.wait, self.cooldown_counter = state["best"], state["wait"], state["cooldown_counter"]
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._forget()
         super().on_train_begin(logs)

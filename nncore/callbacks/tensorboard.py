@@ -77,6 +77,12 @@ class TensorBoard(Callback):
             if self.write_steps_per_second:
                 self.on_train_batch_begin = self._before_batch  # type: ignore[method-assign]
 
+    def get_state(self) -> dict[str, Any]:
+        return {"batches": self._batches}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._batches = state["batches"]
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._training = True
         self._batches = 0
