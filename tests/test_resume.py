@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from oracles import FUSED_ISAS, ISAS, on_isa
 
 import nncore
-from nncore import callbacks as keras_callbacks
 from nncore.callbacks import (
     BackupAndRestore,
     Callback,
-    CSVLogger,
     EarlyStopping,
-    LambdaCallback,
-    LearningRateScheduler,
-    ModelCheckpoint,
     ReduceLROnPlateau,
-    SwapEMAWeights,
 )
 from nncore.layers import BatchNormalization, Dense, Dropout, Input
-from nncore.metrics import Metric
-from nncore.models import Sequential, load_model
-from nncore.optimizers import SGD, Adam
-from nncore.optimizers.schedules import CosineDecay
-from nncore.utils import PyDataset, set_random_seed
+from nncore.models import Sequential
+from nncore.utils import set_random_seed
 
 FREQUENCIES = ("epoch", 1, 7, 40)
 """``save_freq``: an epoch has 16 batches."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nncore import allowance, backends, random
+from nncore.arguments import is_number
 from nncore.saving import files
 from nncore.saving.files import FILE_VERSION, MODELS, Contents
 from nncore.saving.names import named_variables
@@ -110,7 +111,8 @@ def contents_of(model: Any, metadata: Mapping[str, Any]) -> Contents:
         arrays, own = arrays | state, own | of_training
     if model.history is not None and model.history.epoch:
         own["epochs"] = len(model.history.epoch)
-        own["metrics"] = {name: float(values[-1]) for name, values in model.history.history.items() if values}
+        last = {name: values[-1] for name, values in model.history.history.items() if values}
+        own["metrics"] = {name: float(value) for name, value in last.items() if is_number(value)}
     return Contents(arrays, config, {**metadata, "nncore": own})
 
 
