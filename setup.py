@@ -44,6 +44,10 @@ ARCHIVED = ("src", "nncore", "tests", "benchmarks", "examples", "docs", ".ci/run
 GENERATED = (".so", ".pyd", ".pyc")
 
 
+EXPORTED = ("src/kernels/math.h", "src/kernels/activations.def")
+"""What exported C files are made of that is written for the kernels: a wheel has copies beside nncore.export.c."""
+
+
 class BuildPy(build_py):
     """Starts from an empty folder, so that a module that is gone from the tree is gone from the wheel."""
 
@@ -51,6 +55,13 @@ class BuildPy(build_py):
         if not self.editable_mode:
             shutil.rmtree(self.build_lib, ignore_errors=True)
         super().run()
+        if not self.editable_mode:
+            for name in EXPORTED:
+                self.copy_file(name, f"{self.build_lib}/nncore/export/c/{Path(name).name}")
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        copies = [] if self.editable_mode else [f"{self.build_lib}/nncore/export/c/{Path(n).name}" for n in EXPORTED]
+        return [*super().get_outputs(include_bytecode), *copies]
 
 
 class BuildExt(build_ext):

@@ -150,7 +150,10 @@ saving.state
 saving.weights
 saving.whole
 saving
+export.reasons
 export.onnx
+export.c.functions
+export.c
 export
 copies
 models

@@ -8,7 +8,7 @@ from typing import Any
 
 from nncore.errors import unknown_name
 
-FORMATS = {"onnx": ".onnx"}
+FORMATS = {"onnx": ".onnx", "c": ".c"}
 """The formats: each is a module here with ``write(model, path, **options)``, and what the name of a file ends in."""
 
 
