@@ -26,6 +26,7 @@ VARYING = (
     (r"\d+m?s \d+[mun]?s/step", "TIME"),
     (r"^Speed .*$", "SPEED"),
     (r"^Backend .*$", "BACKEND"),
+    (r"^(\d+\.\d)\d+$", r"\1"),  # a prediction alone in a line: its last digits are those of the instruction set
 )
 
 

@@ -259,6 +259,70 @@ def test_a_place_to_save_is_looked_at_before_training(
     assert message in refused(capsys, "train", "absent.csv", "--target", "y", "--save", place)
 
 
+@pytest.mark.parametrize("damage", [None, {}, "x", {"data": "a.csv", "classes": None, "schema": None, "scores": {}}])
+def test_what_a_file_says_of_its_data_is_checked(damage: object, capsys: pytest.CaptureFixture[str]) -> None:
+    model = nncore.Sequential([nncore.Input((2,)), nncore.layers.Dense(3)])
+    model.save("own.npz", metadata={"task": damage})
+    Path("x.csv").write_text("a,b\n1,2\n")
+    message = "own.npz: what it says of its data is damaged"
+    assert message in refused(capsys, "predict", "own.npz", "x.csv")
+    assert message in refused(capsys, "info", "own.npz")
+
+
+def test_a_model_must_fit_what_its_file_says_of_its_data(capsys: pytest.CaptureFixture[str]) -> None:
+    train(capsys, "--target", "class", "--drop", "price", "--epochs", "1")
+    model = nncore.Sequential([nncore.Input((4,)), nncore.layers.Dense(2)])
+    metadata = {key: value for key, value in read_metadata("model.npz").items() if key == "task"}
+    model.save("other.npz", metadata=metadata)
+    assert "other.npz: its model must have inputs of shape (5,) and outputs of shape (2,)" in refused(
+        capsys, "predict", "other.npz", "houses.csv"
+    )
+
+
+def test_a_training_that_fails_saves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    houses()
+    Path("model.npz").write_text("the old one")
+    options = "--target price --drop class --impute mean --optimizer sgd --learning-rate 1e30 --save model.npz --quiet"
+    message = refused(capsys, "train", "houses.csv", *options.split())
+    assert re.match("nncore: error: The loss became .* in epoch 1", message)
+    assert Path("model.npz").read_text() == "the old one"
+
+
+def test_dropped_and_categorical_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"{i},{10 * (i % 4)},{'ab'[i % 4 > 1]}\n" for i in range(80))
+    Path("t.csv").write_text("id,code,y\n" + rows)
+    options = "--target y --drop id --categorical code --epochs 50 --quiet --save t.npz"
+    out, _ = run(capsys, "train", "t.csv", *options.split())
+    assert "100.00 %" in out
+    schema = read_metadata("t.npz")["task"]["schema"]
+    assert [(f["name"], f["categories"]) for f in schema["features"]] == [("code", ["0", "10", "20", "30"])]
+    Path("new.csv").write_text("code\n30\n0\n")
+    out, _ = run(capsys, "predict", "t.npz", "new.csv")
+    assert [row[0] for row in table(out)[1]] == ["b", "a"]
+
+
+def test_a_large_file_is_read_piece_by_piece() -> None:
+    """300,000 lines of 10 numbers, of which the process never holds all as text."""
+    line = ",".join(f"{i}.2345" for i in range(10))
+    with open("big.csv", "w") as file:
+        file.write(",".join("abcdefghij") + "\n")
+        for _ in range(1000):
+            file.write(f"{line}\n" * 300)
+    code = """
+import resource
+from nncore.datasets.columns import read_columns
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = read_columns("big.csv", lambda names: dict.fromkeys(names))
+assert sum(column.values.size for column in found.values()) == 3_000_000
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert int(done.stdout) < 60  # MB; the numbers take 24 and their pieces as much, all cells as text over 170
+
+
 # info
 
 
@@ -329,6 +393,22 @@ def test_convert_to_weights(capsys: pytest.CaptureFixture[str]) -> None:
     other.set_weights([np.zeros_like(w) for w in other.get_weights()])
     other.load_weights("weights.npz")
     np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
+
+
+def test_convert_to_another_program(capsys: pytest.CaptureFixture[str]) -> None:
+    import onnxruntime
+
+    train(capsys, "--target", "price", "--drop", "class", "--epochs", "3")
+    run(capsys, "convert", "model.npz", "model.onnx")
+    x = np.array([[100, 0, 1, 0, 1990]], np.float32)
+    session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {session.get_inputs()[0].name: x})
+    np.testing.assert_allclose(found, load_model("model.npz").predict(x, verbose=0), rtol=1e-6)
+    assert "the file's name must end in" in refused(capsys, "convert", "model.onnx", "back.npz")
+    run(capsys, "convert", "model.npz", "model.weights.h5")
+    assert "'model.weights.h5' holds weights alone, and 'two.onnx' needs a whole model" in refused(
+        capsys, "convert", "model.weights.h5", "two.onnx"
+    )
 
 
 def test_convert_replaces_nothing_unless_told(capsys: pytest.CaptureFixture[str]) -> None:

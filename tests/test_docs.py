@@ -35,7 +35,9 @@ def test_every_block_runs_and_prints_what_the_page_says(
 
 
 def test_the_pages_are_there() -> None:
-    assert {"README.md", "how-it-works.md", "coming-from-keras.md", "write-your-own.md"} <= set(PAGES)
+    assert {"README.md", "how-it-works.md", "coming-from-keras.md", "write-your-own.md", "command-line.md"} <= set(
+        PAGES
+    )
 
 
 def test_the_reference_is_up_to_date(reference: ModuleType) -> None:

@@ -57,7 +57,8 @@ def _history(contents: Contents, model: Any) -> Rows:
     rows = []
     if "version" in own:
         rows.append(("Written by", f"nncore {own['version']}, backend {own.get('backend')}, NumPy {own.get('numpy')}"))
-    rows += [("Input", f"{model.input_shape}"), ("Output", f"{model.output_shape}")]
+    if model.built:
+        rows += [("Input", f"{model.input_shape}"), ("Output", f"{model.output_shape}")]
     if model.optimizer is not None:
         rate = model.optimizer.learning_rate
         rows.append(("Optimizer", f"{model.optimizer.name}, learning rate {float(rate):.4g}"))

@@ -96,6 +96,8 @@ def _predict(arguments: argparse.Namespace) -> None:
         nncore.set_backend(arguments.backend)
     model = load_model(arguments.model, compile=False)
     task = task_of(arguments.model, read_metadata(arguments.model))
+    if task is not None:
+        task.check(arguments.model, model)
     classes = None if task is None else task.classes
     if arguments.probabilities and not classes:
         raise ValueError(f"--probabilities: {arguments.model} must predict classes.")
@@ -115,6 +117,8 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 def _given(arguments: argparse.Namespace, model: Sequential, task: Task | None) -> Given:
     path = arguments.data
+    if not model.built:
+        raise ValueError(f"{arguments.model}: the model must be built, with an Input or by build, when it is saved.")
     if path in IMAGES:
         problem = load_images(path)
         return Given(problem.x_test, problem.y_test if task is not None and task.data == path else None)
@@ -143,16 +147,14 @@ def _as_they_are(path: str, drop: Collection[str], shape: Sequence[int | None]) 
 
 def _class_lines(classes: Sequence[str], outputs: Array, all_of_them: bool) -> Iterator[Sequence[str]]:
     yield ["prediction", "probability", *(f"probability:{name}" for name in classes if all_of_them)]
-    for row in outputs:
-        best = int(row.argmax())
-        yield [classes[best], str(row[best]), *(map(str, row) if all_of_them else ())]
+    columns = [map(classes.__getitem__, outputs.argmax(1).tolist()), map(str, outputs.max(1))]
+    yield from zip(*columns, *(map(str, column) for column in outputs.T if all_of_them), strict=True)
 
 
 def _number_lines(outputs: Array) -> Iterator[Sequence[str]]:
     width = outputs.shape[1]
     yield ["prediction"] if width == 1 else [f"output_{i}" for i in range(width)]
-    for row in outputs:
-        yield [str(value) for value in row]
+    yield from zip(*(map(str, column) for column in outputs.T), strict=True)
 
 
 def _write(lines: Iterator[Sequence[str]], path: str | None) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nncore.datasets.table import Schema
+from nncore.models import Sequential
 from nncore.problem import IMAGES, Problem
 
 KEY = "task"
@@ -26,6 +27,16 @@ class Task:
     """How samples are made of a table; ``None``: it was trained on images."""
     scores: Mapping[str, str]
     """How it did on what was held out."""
+
+    def check(self, path: str, model: Sequential) -> None:
+        """Checks that it is one for ``model``, both of the file ``path``; ``ValueError`` where it isn't."""
+        inputs = model.input_shape[1:] if self.schema is None else (self.schema.width,)
+        outputs = (len(self.classes) if self.classes else 1,)
+        if (model.input_shape[1:], model.output_shape[1:]) != (inputs, outputs):
+            raise ValueError(
+                f"{path}: its model must have inputs of shape {inputs} and outputs of shape {outputs}, as it says of "
+                f"its data. Received: {model.input_shape[1:]} and {model.output_shape[1:]}. Make it anew: train --save."
+            )
 
 
 def described(data: str, problem: Problem, scores: Mapping[str, str]) -> dict[str, Any]:

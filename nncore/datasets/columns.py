@@ -24,8 +24,8 @@ STDIN = "-"
 """The name of the file that is what the process is given to read."""
 LARGEST = float(np.finfo(np.float32).max)
 """The largest number that models can compute with."""
-ROWS = 8192
-"""How many are looked at together, so that a large file isn't held as text."""
+ROWS = 512
+"""How many are looked at together: a large file isn't held as text, and what is fits into the cache."""
 
 
 @dataclass(frozen=True)
