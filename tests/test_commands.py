@@ -16,9 +16,11 @@ import pytest
 
 import nncore
 from nncore import cli, problem
+from nncore.backend import clear_session
 from nncore.cli import results
 from nncore.models import load_model
 from nncore.saving import read_metadata
+from nncore.saving.files import MODELS
 
 ROOT = Path(nncore.__file__).parent.parent
 
@@ -381,6 +383,23 @@ def test_convert_keeps_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "predict", "copy.npz", "houses.csv") == run(capsys, "predict", "model.npz", "houses.csv")
 
 
+@pytest.mark.parametrize("suffix", [suffix for suffix in MODELS if suffix != ".npz"])
+def test_every_format_of_models_is_all_that_predicting_needs(suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Saved as such, converted to it, and converted back: the same bits are predicted."""
+    clear_session()
+    train(capsys, "--target", "class", "--drop", "price", "--epochs", "3")
+    expected = run(capsys, "predict", "model.npz", "houses.csv")
+    run(capsys, "convert", "model.npz", f"model{suffix}")
+    assert run(capsys, "predict", f"model{suffix}", "houses.csv") == expected
+    run(capsys, "convert", f"model{suffix}", "back.npz")
+    assert run(capsys, "predict", "back.npz", "houses.csv") == expected
+    clear_session()  # a command is a process of its own, and names layers from the beginning
+    train(capsys, "--target", "class", "--drop", "price", "--epochs", "3", "--save", f"saved{suffix}")
+    assert run(capsys, "predict", f"saved{suffix}", "houses.csv") == expected
+    infos = [run(capsys, "info", name)[0].split("\n", 1)[1] for name in ("model.npz", f"saved{suffix}")]
+    assert infos[0] == infos[1]
+
+
 def test_convert_to_weights(capsys: pytest.CaptureFixture[str]) -> None:
     train(capsys, "--target", "class", "--drop", "price", "--epochs", "3")
     run(capsys, "convert", "model.npz", "model.weights.h5")
@@ -399,6 +418,8 @@ def test_convert_to_another_program(capsys: pytest.CaptureFixture[str]) -> None:
     import onnxruntime
 
     train(capsys, "--target", "price", "--drop", "class", "--epochs", "3")
+    run(capsys, "convert", "model.npz", "model.c")
+    subprocess.run(["gcc", "-std=c99", "-c", "model.c", "-o", "model.o"], check=True)
     run(capsys, "convert", "model.npz", "model.onnx")
     x = np.array([[100, 0, 1, 0, 1990]], np.float32)
     session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])

@@ -19,11 +19,13 @@ def check_place(option: str, path: str, formats: Mapping[str, str] | None = None
     """
     if formats is not None:
         files.path_of(option, path, formats)
-    folder = os.path.dirname(os.path.abspath(path))
+    folder = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{option}: there is no folder {folder!r} for {path!r}. Make it first.")
     if os.path.isdir(path):
         raise IsADirectoryError(f"{option}: {path!r} is a folder. Name a file in it.")
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise PermissionError(f"{option}: {path!r} is read-only. Name another file.")
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

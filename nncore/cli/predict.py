@@ -123,6 +123,8 @@ def _given(arguments: argparse.Namespace, model: Sequential, task: Task | None) 
         problem = load_images(path)
         return Given(problem.x_test, problem.y_test if task is not None and task.data == path else None)
     if task is not None and task.schema is not None:
+        if arguments.drop:
+            raise ValueError("--drop: columns that the model was not trained on don't count as it is. Leave it away.")
         columns = read_columns(path, task.schema.choose)
         return Given(task.schema.samples(path, columns), task.schema.truth(columns))
     return Given(_as_they_are(path, arguments.drop, model.input_shape[1:]))

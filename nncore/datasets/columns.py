@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,7 +101,8 @@ def _read(path: str | Path, choose: Choice) -> list[_Reader]:
             names = [name.strip() for name in next(rows, [])]
             _check_names(path, names)
             readers = [_Reader(path, name, kind) for name, kind in _chosen(path, names, choose).items()]
-            places = [names.index(reader.name) for reader in readers]
+            place_of = {name: i for i, name in enumerate(names)}
+            places = [place_of[reader.name] for reader in readers]
             for lines_of_rows, columns in _pieces(path, rows, len(names)):
                 for reader, place in zip(readers, places, strict=True):
                     reader.add(lines_of_rows, columns[place])
@@ -134,9 +136,9 @@ def _check_names(path: str | Path, names: list[str]) -> None:
         raise ValueError(f"{path} is empty: its first line must name the columns.")
     if all(_number(name) is not None for name in names if name):
         raise ValueError(f"{path}: the first line must name the columns. Received: {', '.join(names[:5])}.")
-    repeated = next((name for i, name in enumerate(names) if name and name in names[:i]), None)
-    if repeated is not None:
-        raise ValueError(f"{path}: every column must have a name of its own. Received: {repeated!r} twice.")
+    repeated = [name for name, count in Counter(names).items() if name and count > 1]
+    if repeated:
+        raise ValueError(f"{path}: every column must have a name of its own. Received: {repeated[0]!r} twice.")
 
 
 def _chosen(path: str | Path, names: list[str], choose: Choice) -> Mapping[str, Kind | None]:

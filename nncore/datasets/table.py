@@ -109,7 +109,8 @@ class Schema:
         Raises:
             ValueError: where one is not there.
         """
-        absent = [feature.name for feature in self.features if feature.name not in names]
+        there = set(names)
+        absent = [feature.name for feature in self.features if feature.name not in there]
         if absent:
             raise ValueError(
                 f"there must be a column {absent[0]!r}, which the model was trained on"
