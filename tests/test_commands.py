@@ -250,6 +250,7 @@ def test_what_cannot_be_predicted_from(
     "place, message",
     [
         ("model.txt", "--save: the file's name must end in .npz"),
+        ("model.weights.h5", "--save: the file's name must end in .npz"),
         ("nowhere/model.npz", "--save: there is no folder"),
         ("folder.npz", "--save: 'folder.npz' is a folder"),
     ],
@@ -323,6 +324,17 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path}
     )
     assert int(done.stdout) < 60  # MB; the numbers take 24 and their pieces as much, all cells as text over 170
+
+
+@pytest.mark.parametrize("suffix, package", [(".safetensors", "safetensors")])
+def test_a_package_that_is_missing_is_noticed_before_training(
+    suffix: str, package: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(nncore.Sequential, "fit", lambda *given, **named: pytest.fail("it was trained"))
+    message = refused(capsys, "train", "digits", "--save", f"model{suffix}")
+    assert "pip install 'nncore[" in message
+    assert os.listdir() == []
 
 
 # info

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
 
 from nncore import console
-from nncore.cli.places import check_place, suffixes
-from nncore.export import FORMATS, export
-from nncore.saving.files import MODELS, WEIGHTS, Contents, path_of, read, write
+from nncore.cli.places import EXPORTS, check_place, check_suffix, in_words, is_of
+from nncore.export import export
+from nncore.saving.files import MODELS, WEIGHTS, Contents, read, write
 from nncore.saving.whole import model_of
 
-EXPORTS = dict.fromkeys(FORMATS.values(), "")
 READABLE = {**WEIGHTS, **MODELS}
-WRITABLE = {**READABLE, **EXPORTS}
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,9 +24,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 Reads a model from one file and writes it into another; the suffixes of the
 names say in which formats. What was there before is there still if it fails.
 
-  whole models, in and out     {suffixes(MODELS)}
-  weights alone, in and out    {suffixes(WEIGHTS)}
-  for other programs, out      {suffixes(EXPORTS) if EXPORTS else "none"}
+  whole models, in and out     {in_words(MODELS)}
+  weights alone, in and out    {in_words(WEIGHTS)}
+  for other programs, out      {in_words(EXPORTS)}
 
 All of a model is kept that the other format can hold. Weights alone cannot
 become a model: the file does not say what its layers are.""",
@@ -47,8 +44,9 @@ examples:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    source = path_of("convert: IN", arguments.source, READABLE)
-    target = path_of("convert: OUT", arguments.target, WRITABLE)
+    source, target = arguments.source, arguments.target
+    check_suffix("convert: IN", source, READABLE)
+    check_suffix("convert: OUT", target, (*READABLE, *EXPORTS))
     if os.path.exists(target) and not arguments.overwrite:
         raise FileExistsError(f"convert: {target!r} is there already. --overwrite replaces it.")
     check_place("convert: OUT", target)
@@ -63,9 +61,3 @@ def _convert(arguments: argparse.Namespace) -> None:
     else:
         export(model_of(contents, source, None, compile=False), target)
     console.write(f"{target}: {os.path.getsize(target):,} bytes\n")
-
-
-def is_of(path: str, formats: Mapping[str, str]) -> bool:
-    """Whether a file is of one of ``formats``. Of two suffixes that fit, as .h5 and .weights.h5, the longer counts."""
-    suffix = max((suffix for suffix in WRITABLE if path.endswith(suffix)), key=len)
-    return suffix in formats

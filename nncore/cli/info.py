@@ -11,11 +11,12 @@ import numpy as np
 
 import nncore
 from nncore import console
+from nncore.cli.places import check_suffix
 from nncore.cli.results import Rows, table
 from nncore.cli.tasks import Task, task_of
 from nncore.datasets.table import CategoryFeature, listed
 from nncore.saving import load_model
-from nncore.saving.files import MODELS, WEIGHTS, Contents, path_of, read
+from nncore.saving.files import MODELS, WEIGHTS, Contents, read
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,8 +38,8 @@ def _info(arguments: argparse.Namespace) -> None:
     if arguments.model is None:
         nncore.show_config()
         return
-    formats = {**WEIGHTS, **MODELS}
-    path = path_of("info", arguments.model, formats)
+    path, formats = arguments.model, {**WEIGHTS, **MODELS}
+    check_suffix("info", path, formats)
     contents = read("info", path, formats)
     if contents.config is None:
         console.write(table([("File", f"{path}, weights alone, {os.path.getsize(path):,} bytes")]))

@@ -1,24 +1,32 @@
-"""Where files are to be written: whether they can be is found out before the work that makes them."""
+"""Names of files: which formats they say, and whether a file can be written there, before the work that makes it."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection
 
-from nncore.saving import files
+from nncore.export import FORMATS
+from nncore.saving.files import MODELS, WEIGHTS
+
+EXPORTS = tuple(FORMATS.values())
+"""What the names of files for other programs end in."""
 
 
-def check_place(option: str, path: str, formats: Mapping[str, str] | None = None) -> None:
-    """Checks that a file ``path`` of one of ``formats`` (``None``: of any name) can be written.
+def is_of(path: str, suffixes: Collection[str]) -> bool:
+    """Whether a file's name ends in one of ``suffixes``. Of .h5 and .weights.h5, the longer counts."""
+    fitting = [suffix for suffix in (*MODELS, *WEIGHTS, *EXPORTS) if path.endswith(suffix)]
+    return bool(fitting) and max(fitting, key=len) in suffixes
 
-    Raises:
-        ValueError: for another suffix.
-        OSError: where it can't be.
-        ImportError: where its format needs a package that is missing.
-    """
-    if formats is not None:
-        files.path_of(option, path, formats)
+
+def check_suffix(option: str, path: str, suffixes: Collection[str]) -> None:
+    """Raises ``ValueError`` unless a file's name ends in one of ``suffixes``."""
+    if not is_of(path, suffixes):
+        raise ValueError(f"{option}: the file's name must end in {in_words(suffixes)}. Received: {path!r}.")
+
+
+def check_place(option: str, path: str) -> None:
+    """Raises ``OSError`` unless a file can be written there."""
     folder = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{option}: there is no folder {folder!r} for {path!r}. Make it first.")
@@ -33,7 +41,7 @@ def check_place(option: str, path: str, formats: Mapping[str, str] | None = None
         raise OSError(f"{option}: the folder {folder!r} must be one to write into. Received: {error}.") from error
 
 
-def suffixes(formats: Mapping[str, str]) -> str:
-    """The suffixes in words: ``".npz, .keras or .h5"``."""
-    *some, last = formats
+def in_words(suffixes: Collection[str]) -> str:
+    """The suffixes: ``".npz, .keras or .h5"``."""
+    *some, last = suffixes
     return f"{', '.join(some)} or {last}" if some else last

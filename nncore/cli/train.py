@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import nncore
 from nncore import console, optimizers
 from nncore.callbacks import Callback, Logs
 from nncore.cli import results, tasks
-from nncore.cli.places import check_place, suffixes
+from nncore.cli.places import check_place, check_suffix, in_words
 from nncore.errors import did_you_mean
 from nncore.layers import Dense, Input
 from nncore.models import Sequential
@@ -82,7 +83,7 @@ defaults of --epochs and --batch-size:
     )  # fmt: skip
     train.add_argument(
         "--save", metavar="FILE", dest="save",
-        help=f"write the trained model into this file, {suffixes(MODELS)}, for nncore predict and load_model",
+        help=f"write the trained model into this file, {in_words(MODELS)}, for nncore predict and load_model",
     )  # fmt: skip
     train.add_argument(
         "--layers", metavar="N,N,...", type=_layers,
@@ -135,7 +136,8 @@ def _layers(text: str) -> list[int]:
 def _train(arguments: argparse.Namespace) -> None:
     _check_arguments(arguments)
     if arguments.save:
-        check_place("--save", arguments.save, MODELS)
+        check_suffix("--save", arguments.save, MODELS)
+        check_place("--save", arguments.save)
     if arguments.backend:
         nncore.set_backend(arguments.backend)
     nncore.get_backend()  # a backend that is not there is an error before anything is read
@@ -153,6 +155,8 @@ def _train(arguments: argparse.Namespace) -> None:
         optimizer=optimizer,
         metrics=["accuracy" if problem.classes else "mean_absolute_error"],
     )
+    if arguments.save:
+        _rehearse(model, arguments.save)
     if not arguments.quiet:
         console.write(f"{problem.title}\n")
         model.summary()
@@ -179,6 +183,13 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.save:
         save_model(model, arguments.save, metadata=tasks.described(arguments.data, problem, dict(scores)))
         console.write(f"The model: {arguments.save}\n")
+
+
+def _rehearse(model: Sequential, path: str) -> None:
+    """Saves the untrained model in the same folder for a moment: what is missing shows now, not after training."""
+    folder, name = os.path.split(os.path.realpath(path))
+    with tempfile.TemporaryDirectory(prefix=".nncore-", dir=folder) as moment:
+        save_model(model, os.path.join(moment, name))
 
 
 def _load(arguments: argparse.Namespace) -> Problem:
