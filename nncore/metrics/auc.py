@@ -53,7 +53,7 @@ class AUC(Confusion):
             if not is_integer(num_thresholds) or num_thresholds < 2:
                 received = f"Received: num_thresholds={num_thresholds!r}."
                 raise ValueError(f"AUC: num_thresholds must be an integer of at least 2. {received}")
-            allowance.take(8 * int(num_thresholds), "AUC.num_thresholds")
+            allowance.take(100 * int(num_thresholds), "AUC.num_thresholds")
             inner = [i / (num_thresholds - 1) for i in range(1, num_thresholds - 1)]
             even = True
         else:

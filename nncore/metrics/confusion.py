@@ -301,7 +301,7 @@ class _BestAt(Confusion):
         setattr(self, self.argument, self._bound)
         self.num_thresholds = positive_int(kind, "num_thresholds", num_thresholds)
         size = self.num_thresholds
-        allowance.take(8 * size, f"{kind}.num_thresholds")
+        allowance.take(100 * size, f"{kind}.num_thresholds")
         thresholds = [0.5] if size == 1 else [i / (size - 1) for i in range(size)]
         super().__init__(thresholds, size > 1, None, class_id, name, dtype)
 

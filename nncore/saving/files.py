@@ -75,6 +75,8 @@ def read(method: str, path: str, formats: Mapping[str, str]) -> Contents:
         pass
     try:
         contents: Contents = _format(path, formats).read(path)
+        if not all(isinstance(name, str) for name in contents.arrays):
+            raise ValueError("it has an array without a name")
     except ImportError:
         raise
     except Exception as error:

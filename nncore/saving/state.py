@@ -86,7 +86,10 @@ def _restore_optimizer(model: Any, arrays: Mapping[str, Array], own: Mapping[str
     if undecayed:
         optimizer.exclude_from_weight_decay([known[name] for name in undecayed])
     resting = {name: array for name, array in arrays.items() if name.startswith(RESTING)}
-    values = [arrays[f"{VARIABLES}{i}"] for i in range(len(arrays) - len(resting))]
+    names = [f"{VARIABLES}{i}" for i in range(len(arrays) - len(resting))]
+    values = [arrays[name] for name in names if name in arrays]
+    if len(values) != len(names):
+        raise ValueError(f"it lacks some of the optimizer's variables, {VARIABLES}0 to {len(names) - 1}")
     if values or resting:
         if model.trainable_variables and values:
             optimizer.build(model.trainable_variables)

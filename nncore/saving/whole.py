@@ -127,7 +127,7 @@ def model_of(contents: Contents, path: str, custom_objects: Mapping[str, Any] | 
         with allowance.of_file(sum(array.size for array in weights.values())), random.seeds_from(_branch()):
             return _made(contents, weights, state if compile else {}, custom_objects, compile)
     except Exception as error:
-        raise ValueError(f"load_model: {path!r} does not hold together: {files.say(error)}.") from error
+        raise ValueError(f"load_model: {path!r} cannot be loaded: {files.say(error)}.") from error
 
 
 def _branch() -> int:
