@@ -274,8 +274,13 @@ def get(identifier: Any) -> Activation:
     these ops; else it is called with arrays, and its gradient is that of its attribute ``backward(dy, x, y)``.
 
     Raises:
-        ValueError: for an unknown name (the known ones are listed).
+        ValueError: for an unknown name (the known ones are listed), and for a config without one.
     """
+    if isinstance(identifier, dict) and "config" not in identifier:  # Keras writes a lambda so
+        raise ValueError(
+            "An activation is read from a config that names it; a lambda is not: define it with def, and pass it in "
+            f"custom_objects. Received: {identifier!r:.80}."
+        )
     name = identifier.get("config") if isinstance(identifier, dict) else identifier
     if name is None:
         return linear

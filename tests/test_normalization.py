@@ -262,6 +262,12 @@ def test_configs(name: str) -> None:
             assert getattr(again, key) == getattr(layer, key), key
 
 
+def test_given_mean_and_variance_have_one_shape_in_configs() -> None:
+    """Keras takes no others."""
+    config = Normalization(mean=[1.0, 2.0], variance=4.0).get_config()
+    assert (config["mean"], config["variance"]) == ([1.0, 2.0], [4.0, 4.0])
+
+
 MISTAKES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "axis that is not there": (
         lambda: BatchNormalization(axis=7).build_for((None, 3)), ("BatchNormalization: axis must name", "axis=7"),
@@ -299,6 +305,9 @@ MISTAKES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "mean of NaN": (lambda: Normalization(mean=[np.nan], variance=1.0), ("mean must be a finite number",)),
     "mean of another shape": (
         lambda: Normalization(mean=[1.0, 2.0], variance=1.0).build_for((None, 3)), ("broadcast to (3,)", "(2,)"),
+    ),
+    "mean and variance of other shapes": (
+        lambda: Normalization(mean=[1.0, 2.0], variance=[1.0, 2.0, 3.0]), ("broadcast to one another", "(2,) and (3,)"),
     ),
     "adapt what is given": (lambda: Normalization(mean=1.0, variance=1.0).adapt(X), ("were given to the layer",)),
     "adapt to nothing": (lambda: Normalization().adapt(iter([])), ("at least one batch",)),

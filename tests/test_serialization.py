@@ -321,6 +321,12 @@ def test_a_class_needs_a_config() -> None:
         deserialize_keras_object({"class_name": "__lambda__", "config": {"value": []}})
 
 
+def test_an_activation_that_keras_saved_as_a_lambda_is_refused() -> None:
+    """Keras leaves a config without a name; it must not become ``linear``."""
+    with pytest.raises(ValueError, match="a lambda is not: define it with def"):
+        Dense.from_config({"units": 3, "activation": {"value": ["4wEAAA", None, None]}})
+
+
 def test_plain_values() -> None:
     things = {"a": [1, 2.5, None, True, "x"], "n": np.float32(0.5), "t": (1, 2), "b": b"xy", "z": np.arange(3)}
     config = json.loads(json.dumps(serialize_keras_object(things)))

@@ -24,6 +24,13 @@ def test_every_step_is_treated_as_the_layer_treats_a_sample(backend: str) -> Non
     assert model.count_params() == 15
 
 
+def test_a_config_of_keras() -> None:
+    policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": None}
+    config = TimeDistributed(Dense(2)).get_config()
+    made = TimeDistributed.from_config({**config, "dtype": policy})
+    assert made.get_config() == config
+
+
 def test_the_layer_inside_is_trained_and_frozen_with_it(backend: str) -> None:
     wrapped = TimeDistributed(Dense(2))
     model = Sequential([Input((5, 4)), wrapped, Flatten(), Dense(1)])

@@ -75,6 +75,8 @@ class Normalization(Layer):
         self.input_variance = _numbers("variance", variance)
         if self.input_variance is not None and (self.input_variance < 0).any():
             raise ValueError(f"Normalization: variance must be at least 0. Received: variance={variance!r}.")
+        if self.input_mean is not None and self.input_variance is not None:
+            self.input_mean, self.input_variance = _of_one_shape(self.input_mean, self.input_variance)
         self.invert = bool(invert)
         self.mean: Variable | None = None
         self.variance: Variable | None = None
@@ -183,6 +185,18 @@ def _numbers(argument: str, value: Any) -> Array | None:
             f"Normalization: {argument} must be a finite number, or an array of such. Received: {argument}={value!r}."
         )
     return found
+
+
+def _of_one_shape(mean: Array, variance: Array) -> tuple[Array, Array]:
+    """Mean and variance in the same shape, as Keras wants them in configs."""
+    try:
+        mean, variance = np.broadcast_arrays(mean, variance)
+    except ValueError:
+        raise ValueError(
+            "Normalization: mean and variance must broadcast to one another. "
+            f"Received: shapes {mean.shape} and {variance.shape}."
+        ) from None
+    return mean, variance
 
 
 def _batches(data: Any) -> Iterator[Any]:

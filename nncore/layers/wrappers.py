@@ -67,4 +67,4 @@ class TimeDistributed(Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TimeDistributed:
-        return cls(**{**config, "layer": deserialize_keras_object(config["layer"], family="layers")})
+        return super().from_config({**config, "layer": deserialize_keras_object(config["layer"], family="layers")})
