@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent / "reference"
 
 MODULES = (
     "models", "layers", "activations", "losses", "metrics", "optimizers", "optimizers.schedules", "initializers",
-    "callbacks", "utils", "backend", "regularizers", "constraints", "saving", "preprocessing.sequence",
+    "callbacks", "utils", "backend", "regularizers", "constraints", "saving", "convert", "preprocessing.sequence",
     "preprocessing.text", "gradients", "kernels", "datasets", "plot", "errors",
 )  # fmt: skip
 

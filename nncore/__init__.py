@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nncore import (
         backend,
         callbacks,
+        convert,
         datasets,
         gradients,
         kernels,
@@ -44,13 +45,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Input", "Sequential", "Variable", "__version__", "activations", "backend", "callbacks", "check_gradients",
-    "config_summary", "constraints", "datasets", "get_backend", "get_num_threads", "gradients", "initializers",
-    "kernels", "layers", "losses", "metrics", "models", "optimizers", "plot", "preprocessing", "regularizers", "saving",
-    "set_backend", "set_num_threads", "show_config", "utils",
+    "config_summary", "constraints", "convert", "datasets", "get_backend", "get_num_threads", "gradients",
+    "initializers", "kernels", "layers", "losses", "metrics", "models", "optimizers", "plot", "preprocessing",
+    "regularizers", "saving", "set_backend", "set_num_threads", "show_config", "utils",
 ]  # fmt: skip
 
 _ON_DEMAND = (
-    "backend", "callbacks", "datasets", "gradients", "kernels", "losses", "metrics", "optimizers", "plot",
+    "backend", "callbacks", "convert", "datasets", "gradients", "kernels", "losses", "metrics", "optimizers", "plot",
     "preprocessing", "saving", "utils",
 )  # fmt: skip
 """Modules that are imported when they are first used: a program that only predicts needs none of them."""

@@ -1,7 +1,8 @@
 """Documents that are true: their code runs and prints what they say.
 
 A ``text`` block after code is what that code prints. Times are not compared, nor is what depends on the machine; a line
-with ``…`` alone stands for any lines.
+with ``…`` alone stands for any lines. Blocks that say ``python peers`` need another library, and run where tests so
+marked do.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def matches(expected: Sequence[str], printed: Sequence[str]) -> bool:
 
 
 def blocks(path: Path) -> list[tuple[str, str]]:
-    """The language and the text of every fenced block."""
-    return re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    """The language, and what is said behind it, and the text of every fenced block."""
+    return re.findall(r"^```([\w ]*)\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def run(name: str, language: str, code: str, names: dict[str, Any]) -> str:
@@ -69,16 +70,22 @@ def run(name: str, language: str, code: str, names: dict[str, Any]) -> str:
     return out.getvalue()
 
 
-def check(path: Path) -> int:
-    """Run a document's code, in one namespace, against what it says is printed; returns the number of comparisons."""
+def check(path: Path, peers: bool = False) -> int:
+    """Run a document's code, in one namespace, against what it says is printed; returns the number of comparisons.
+
+    ``peers``: also the blocks that need another library, with what they print.
+    """
     names: dict[str, Any] = {"__name__": path.name}
     compared, printed = 0, ""
+    runs = True
     clear_session()
     for language, text in blocks(path):
-        if language == "text":
+        if language != "text":
+            language, _, need = language.partition(" ")
+            runs = peers or need != "peers"
+            printed = run(path.name, language, text, names) if runs else ""
+        elif runs:
             expected, received = comparable(text), comparable(printed)
             assert matches(expected, received), "\n".join([f"{path.name} says:", *expected, "It printed:", *received])
             compared += 1
-        else:
-            printed = run(path.name, language, text, names)
     return compared

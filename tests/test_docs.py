@@ -34,6 +34,14 @@ def test_every_block_runs_and_prints_what_the_page_says(
     check(DOCS / name)
 
 
+@pytest.mark.peers
+@pytest.mark.filterwarnings("default")
+def test_blocks_with_other_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert check(DOCS / "interop.md", peers=True) > check(DOCS / "interop.md")
+
+
 def test_the_pages_are_there() -> None:
     assert {"README.md", "how-it-works.md", "coming-from-keras.md", "write-your-own.md", "command-line.md"} <= set(
         PAGES

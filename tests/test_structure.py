@@ -158,6 +158,12 @@ export
 copies
 models
 gradients
+convert.place
+convert.keras
+convert.modules
+convert.sklearn
+convert.torch
+convert
 backend
 utils
 preprocessing.sequence
