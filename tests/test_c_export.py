@@ -28,7 +28,7 @@ from nncore.errors import DataError
 from nncore.export import c as exporting
 from nncore.export.c.functions import functions, plain, translated
 from nncore.export.reasons import reason
-from nncore.layers import Dense, Dropout, Embedding, Flatten, Input, Lambda, Layer
+from nncore.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, Input, Lambda, Layer, Normalization
 from nncore.models import Sequential
 from nncore.program import Buffer
 
@@ -115,9 +115,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("c")
 
 
-def by_c(library: ctypes.CDLL, run: Run) -> list[Array]:
-    """The outputs of an op; integers are floats in C."""
-    outputs = [np.full_like(array, np.nan, dtype=np.float32) for array in run.define()]
+def by_c(library: ctypes.CDLL, run: Run, like: list[Array]) -> list[Array]:
+    """The outputs of an op, in the shapes of ``like``; integers are floats in C."""
+    outputs = [np.full(array.shape, np.nan, np.float32) for array in like]
     inputs = [None if x is None else np.array(x, np.float32) for x in run.originals]
     operands = (ctypes.c_void_p * 10)(*[pointer(array) for array in (*outputs, *inputs)])
     dims = (ctypes.c_int * 4)(*[run.dims[letter] for letter in run.op.letters])
@@ -146,13 +146,14 @@ def without_denormals(array: Array) -> Array:
 
 
 @pytest.mark.parametrize("isa", MULTIPLY_ADDS)
-@pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("op", sorted(translated() - {"gather_int"}))
-def test_ops_give_the_bits_of_their_kernels(op: str, compiler: str, isa: str, folder: Path) -> None:
-    library = library_of_ops(compiler, isa, folder)
+def test_ops_give_the_bits_of_their_kernels(op: str, isa: str, folder: Path) -> None:
+    libraries = [library_of_ops(compiler, isa, folder) for compiler in COMPILERS]
     for run in [*runs(CASES[op]), *runs_of_any_values(op)]:
-        for got, want in zip(by_c(library, run), run.kernel(isa), strict=True):
-            assert same(without_denormals(got), without_denormals(want)), run
+        wanted = run.kernel(isa)
+        for library in libraries:
+            for got, want in zip(by_c(library, run, wanted), wanted, strict=True):
+                assert same(without_denormals(got), without_denormals(want)), run
 
 
 def test_every_op_has_a_function_or_a_reason() -> None:
@@ -249,7 +250,7 @@ def exported(folder: Path) -> tuple[ctypes.CDLL, dict[str, tuple[Sequential, Arr
     backend, backends.in_force = backends.in_force, NativeBackend(BEST)
     made = models()
     for i, (model, _) in enumerate(made.values()):
-        model.export(folder / f"model_{i}.c")
+        (folder / f"model_{i}.c").write_text(exporting.source(model, f"model_{i}.c"))
     backends.in_force = backend
 
     def compile_share(share: int) -> list[Path]:
@@ -401,6 +402,24 @@ def test_a_file_holds_what_its_model_needs(digits: Sequential, tmp_path: Path) -
     ]  # fmt: skip
     for line in ("The model 'digits' in C99, 6 numbers in and 4 out", "hidden (Dense) (9)", "net.c -lm -o net"):
         assert line in text
+
+
+def test_what_depends_on_weights_alone_is_computed_before(tmp_path: Path) -> None:
+    """The factors of a BatchNormalization, of Normalization, and of a formula."""
+    stack = [Normalization(mean=[1.0, 2.0, 3.0], variance=2.0), Dense(3), BatchNormalization(), Formula()]
+    with_trained_weights(Sequential([Input((3,)), *stack])).export(tmp_path / "net.c")
+    text = (tmp_path / "net.c").read_text()
+    assert re.findall(r"^    op_(\w+)\(", text, re.MULTILINE)[:4] == ["affine", "dense", "affine", "row_add"]
+    assert "moving_variance" not in text
+
+
+def test_fast_math_is_refused(digits: Sequential, tmp_path: Path) -> None:
+    digits.export(tmp_path / "net.c")
+    for flag in ("-ffast-math", "-Ofast", "-ffinite-math-only"):
+        command = [COMPILERS[0], flag, "-c", str(tmp_path / "net.c"), "-o", str(tmp_path / "net.o")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert "Compile without -ffast-math" in done.stderr
 
 
 def test_the_same_model_gives_the_same_text(digits: Sequential, tmp_path: Path) -> None:

@@ -67,14 +67,14 @@ def source(model: Any, file: str, prefix: str | None = None, test: Any = None) -
     layers, shape = machine.layers, machine.x_shape
     program = lower_predict(layers, shape, direct=not layers[0].takes_integers)
     _check(program, layers, shape)
-    program = in_place(program)
+    values = {v.key: v.value for layer in layers for v in layer.stored}
+    program = in_place(_folded(program, values))
     memory = plan(program, dict.fromkeys((name for name, b in program.buffers.items() if b.base is None), 0), 1)
     weights = _weights(program, layers, p)
     places = {name: _place(program, name, memory.offsets, weights) for name in program.buffers}
     x = _samples(layers[0], shape) if test is None else fit_samples("test", as_samples("test", test), shape)
     y, backend = model.predict(x, verbose=0), backends.config_summary()
     inputs, outputs = (prod(n for n in s if n is not None) for s in (shape, machine.output_shape))
-    values = {v.key: v.value for layer in layers for v in layer.stored}
     used = [instruction.op for instruction in program.instructions]
     uses_workspace = any(place.startswith("workspace") for place in places.values())
     return Template((Path(__file__).parent / "template.c").read_text(encoding="ascii")).substitute(
@@ -161,6 +161,36 @@ def _rounds_once(backend: str) -> bool:
 
 # The program in memory.
 
+EXACT = ("add", "clip", "divide", "inverse_deviation", "multiply", "quotient_of", "scale_shift", "sqrt", "subtract")
+"""Ops whose definitions round as their kernels do: once an operation."""
+
+
+def _folded(program: Program, values: dict[str, Array]) -> Program:
+    """The program without what depends on weights alone, which becomes weights: their ``values`` are added."""
+    written = [name for instruction in program.instructions for name in instruction.outputs]
+    buffers, kept = dict(program.buffers), []
+    for instruction in program.instructions:
+        given = [None if name is None else _value(program, values, name) for name in instruction.inputs]
+        known = all(a is not None or n is None for a, n in zip(given, instruction.inputs, strict=True))
+        made = instruction.outputs[0]
+        fresh = made is not None and program.buffers[made].kind == "workspace" and written.count(made) == 1
+        if known and made is not None and fresh and instruction.op in EXACT:
+            (result,) = ops.evaluate(instruction.op, *given, **instruction.attributes)
+            values[made] = np.where(np.abs(result) < np.finfo(np.float32).tiny, np.float32(0), result)
+            buffers[made] = replace(buffers[made], kind="frozen")
+        else:
+            kept.append(instruction)
+    return Program.of(program.name, buffers.values(), kept)
+
+
+def _value(program: Program, values: Mapping[str, Array], name: str) -> Array | None:
+    """What a buffer holds where that depends on weights alone."""
+    root, buffer = program.root(name).name, program.buffers[name]
+    if root not in values:
+        return None
+    start = program.start(name)
+    return values[root].reshape(-1)[start : start + buffer.per_row].reshape([n or 0 for n in buffer.shape])
+
 
 def in_place(program: Program) -> Program:
     """The program with outputs written over inputs of their shape that nothing needs any more."""
@@ -245,7 +275,8 @@ def _layers(layers: Sequence[Layer]) -> str:
 
 def _array(name: str, values: Array, meaning: str) -> str:
     """A constant array: its elements as the shortest decimals that have their bits."""
-    numbers = list(map(_number, np.ascontiguousarray(values).reshape(-1)))
+    flat = np.ascontiguousarray(values).reshape(-1)
+    numbers = [f"{v!s}f" for v in flat] if np.isfinite(flat).all() else list(map(_number, flat))
     rows = (", ".join(numbers[i : i + 8]) for i in range(0, len(numbers), 8))
     shape = " x ".join(map(str, values.shape))
     body = ",\n    ".join(rows)
@@ -255,6 +286,5 @@ def _array(name: str, values: Array, meaning: str) -> str:
 def _number(value: Any) -> str:
     """A float32 as a constant in C."""
     if np.isfinite(value):
-        digits = str(value)
-        return f"{digits}f" if "." in digits or "e" in digits else f"{digits}.0f"
+        return f"{value!s}f"
     return "NAN" if np.isnan(value) else "INFINITY" if value > 0 else "-INFINITY"

@@ -33,7 +33,7 @@ $layers
 #include <math.h>
 #include <stdint.h>
 
-#ifdef __FAST_MATH__
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "Compile without -ffast-math: it does away with NaN, infinity and the order of sums."
 #endif
 
