@@ -11,6 +11,7 @@ import contextlib
 import io
 import re
 import shlex
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def blocks(path: Path) -> list[tuple[str, str]]:
 
 
 def run(name: str, language: str, code: str, names: dict[str, Any]) -> str:
-    """What a block prints. Commands of the shell are run in this process, but for those that set up an environment."""
+    """What a block prints. nncore's commands are run in this process, those that set up an environment not at all."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         if language == "python":
@@ -64,6 +65,10 @@ def run(name: str, language: str, code: str, names: dict[str, Any]) -> str:
                 program, *arguments = shlex.split(command)
                 if program == "nncore":
                     assert cli.main(arguments) == 0
+                elif program == "cc" or program.startswith("./"):
+                    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+                    assert (done.returncode, done.stderr) == (0, ""), command
+                    print(done.stdout, end="")
                 else:
                     assert command.strip().startswith(SETS_UP), command
             clear_session()  # a command is a process of its own

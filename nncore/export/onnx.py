@@ -19,6 +19,7 @@ import numpy as np
 from nncore import ops
 from nncore.builder import Builder
 from nncore.compiler import forward
+from nncore.export.reasons import reason
 from nncore.layers.base import Layer
 from nncore.ops.activations import GELU_CUBIC, GELU_LINEAR, LARGE
 from nncore.ops.normalization import UNIT_LIMIT
@@ -620,33 +621,3 @@ def unit_norm(g: Graph, x: Tensor) -> tuple[str, str]:
     """x by its length"""
     factor = g("Min", g("Div", 1.0, g("ReduceL2", x, axes=[-1])), UNIT_LIMIT)
     return g("Mul", x, factor), g("Squeeze", factor, _LAST)
-
-
-# Why the others have none.
-
-_OF_TRAINING, _OF_A_LOSS = "it belongs to training", "it belongs to a loss"
-_REASONS = {
-    **dict.fromkeys(("optim", "layerwise", "upkeep", "order", "penalties"), _OF_TRAINING),
-    **dict.fromkeys(("losses", "classification", "regression", "overlap"), _OF_A_LOSS),
-    **dict.fromkeys(("metrics", "counts"), "it belongs to a metric"),
-    "random": "it draws random numbers",
-    "data": "it reads the caller's data",
-}
-"""By the module of an op."""
-
-_OWN_REASONS = {
-    **dict.fromkeys(("batch_norm", "bias_grad", "dense_grad_w"), "it mixes the rows of a batch"),
-    **{f"{name}cross_entropy": _OF_A_LOSS for name in ("softmax_", "sparse_softmax_", "sigmoid_binary_")},
-    **{f"{name}softmax_cross_entropy_train": _OF_TRAINING for name in ("", "sparse_")},
-    "moving_average": _OF_TRAINING,
-    "inverse_deviation": "of weights alone it is computed before, and of samples it makes no sense",
-}
-
-
-def reason(op: ops.Op) -> str | None:
-    """Why an op has no translation; ``None`` where there is no reason."""
-    if op.name in _OWN_REASONS:
-        return _OWN_REASONS[op.name]
-    if "_grad" in op.name:
-        return "it computes a gradient"
-    return _REASONS.get(op.body.__module__.rpartition(".")[2])

@@ -20,6 +20,7 @@ OPS = {
     **{f"{name}cross_entropy": _OF_A_LOSS for name in ("softmax_", "sparse_softmax_", "sigmoid_binary_")},
     **{f"{name}softmax_cross_entropy_train": _OF_TRAINING for name in ("", "sparse_")},
     "moving_average": _OF_TRAINING,
+    "inverse_deviation": "of weights alone it is computed before, and of samples it makes no sense",
 }
 """By its name."""
 

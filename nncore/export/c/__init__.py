@@ -65,10 +65,12 @@ def source(model: Any, file: str, prefix: str | None = None, test: Any = None) -
     p = _prefix(file, prefix)
     machine = model._ready()
     layers, shape = machine.layers, machine.x_shape
-    program = lower_predict(layers, shape, direct=not layers[0].takes_integers)
-    _check(program, layers, shape)
     values = {v.key: v.value for layer in layers for v in layer.stored}
-    program = in_place(_folded(program, values))
+    lowered = lower_predict(layers, shape, direct=not layers[0].takes_integers)
+    program = _folded(lowered, values)
+    for instruction in program.instructions:
+        _check(instruction, lowered, layers, shape)
+    program = in_place(program)
     memory = plan(program, dict.fromkeys((name for name, b in program.buffers.items() if b.base is None), 0), 1)
     weights = _weights(program, layers, p)
     places = {name: _place(program, name, memory.offsets, weights) for name in program.buffers}
@@ -112,22 +114,17 @@ def _prefix(file: str, prefix: str | None) -> str:
     return prefix
 
 
-def _check(program: Program, layers: Sequence[Layer], x_shape: Shape) -> None:
-    """Raise ``ValueError`` where an instruction has no form in C."""
-    for at, instruction in enumerate(program.instructions):
-        why = _refusal(program, instruction)
-        if why is not None:
-            index = _layer_of(layers, x_shape, at)
-            name, kind = layers[index].name, type(layers[index]).__name__
-            raise ValueError(f"export: layer {index}, {name!r} ({kind}), has no form in C: {why}.")
-
-
-def _layer_of(layers: Sequence[Layer], x_shape: Shape, at: int) -> int:
-    """The index of the layer that appended instruction ``at`` of a prediction program."""
-    return next(
-        i for i in range(len(layers))
-        if at < len(lower_predict(layers[: i + 1], x_shape, not layers[0].takes_integers).instructions)
-    )  # fmt: skip
+def _check(instruction: Instruction, program: Program, layers: Sequence[Layer], x_shape: Shape) -> None:
+    """Raise ``ValueError`` where an instruction of the prediction program has no form in C."""
+    why = _refusal(program, instruction)
+    if why is None:
+        return
+    at = next(i for i, other in enumerate(program.instructions) if other is instruction)
+    direct, index = not layers[0].takes_integers, 0
+    while len(lower_predict(layers[: index + 1], x_shape, direct).instructions) <= at:
+        index += 1
+    name, kind = layers[index].name, type(layers[index]).__name__
+    raise ValueError(f"export: layer {index}, {name!r} ({kind}), has no form in C: {why}.")
 
 
 def _refusal(program: Program, instruction: Instruction) -> str | None:

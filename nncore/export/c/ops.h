@@ -361,14 +361,6 @@ static void op_prelu(float *y, const float *x, const float *alpha, int m, int n)
             y[i + j] = x[i + j] > 0.0f ? x[i + j] : nn_weigh(alpha[j], x[i + j]);
 }
 
-/* factor[n] = gamma / max(sqrt(variance + epsilon), least) */
-static void op_inverse_deviation(float *factor, const float *variance, const float *gamma, int n, float epsilon,
-                                 float least)
-{
-    for (int j = 0; j < n; j++)
-        factor[j] = (gamma ? gamma[j] : 1.0f) / larger(least, sqrtf(variance[j] + epsilon));
-}
-
 /* y[m,n] = (x - shift) scale + offset, what is absent left out */
 static void op_affine(float *y, const float *x, const float *shift, const float *scale, const float *offset, int m,
                       int n)
