@@ -11,7 +11,8 @@ import numpy as np
 
 from nncore.datasets import digits, fashion_mnist, mnist
 from nncore.datasets.columns import read_columns
-from nncore.datasets.table import Schema, check_columns, find_schema, mean_and_scale, read_target, training_choice
+from nncore.datasets.schema import Schema
+from nncore.datasets.table import check_columns, find_schema, mean_and_scale, read_target, training_choice
 from nncore.layers import Flatten, Layer, Normalization, Rescaling
 
 Array = np.ndarray[Any, Any]

@@ -415,6 +415,7 @@ def test_data_that_cannot_be_had_is_an_error(
         (["train", "digits", "--drop", "y"], "--drop is for CSV files"),
         (["train", "digits", "--categorical", "y"], "--categorical is for CSV files"),
         (["train", "digits", "--impute", "mean"], "--impute is for CSV files"),
+        (["train", "x.csv", "--target", "y", "--regression", "--categorical", "y"], "contradict each other"),
         (["train", "digits", "--layers", "64,x"], "--layers: must be positive integers with commas between"),
         (["train", "digits", "--layers", "64,0"], "--layers: must be positive integers"),
         (["train", "digits", "--layers", ""], "--layers: must be positive integers"),

@@ -96,6 +96,8 @@ def test_a_second_process_predicts_the_same_to_the_bit() -> None:
     options = "--target class --drop price --impute mean --epochs 5 --save model.npz"
     done = process("train", "houses.csv", *options.split())
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("houses.csv: 96 lines of 5 numbers to train on, 24 to test on; 2 classes\n")
+    assert "\nColumns of categories: 'town' (3)\n" in done.stdout
     assert done.stdout.endswith("The model: model.npz\n")
     houses("new.csv", 50, seed=1, target=False)
     os.remove("houses.csv")

@@ -178,6 +178,7 @@ datasets.digits
 datasets.fashion_mnist
 datasets.mnist
 datasets.columns
+datasets.schema
 datasets.table
 datasets
 problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,8 @@ import pytest
 from nncore import problem
 from nncore.datasets import columns as columns_module
 from nncore.datasets.columns import Cell, Column, Kind, Numbers, Texts, read_columns
+from nncore.datasets.schema import CategoryFeature, NumberFeature, Schema
 from nncore.datasets.table import (
-    CategoryFeature,
-    NumberFeature,
-    Schema,
     check_columns,
     find_schema,
     mean_and_scale,
@@ -253,11 +252,39 @@ def test_the_first_unknown_category_of_the_file_is_named(tmp_path: Path) -> None
          "features": [{"kind": "texts", "name": "n", "categories": ["a", "a"], "fill": None}]},
         {"target": "y", "classes": None, "shift": 0, "unit": 1,
          "features": [{"kind": "numbers", "name": "n", "shift": 0, "unit": 0, "fill": None}]},
+        {"target": "y", "classes": None, "shift": 0, "unit": 1,
+         "features": [{"kind": "numbers", "name": "y", "shift": 0, "unit": 1, "fill": None}]},
+        {"target": "y", "classes": None, "shift": 0, "unit": 1,
+         "features": 2 * [{"kind": "numbers", "name": "n", "shift": 0, "unit": 1, "fill": None}]},
     ],
 )  # fmt: skip
 def test_a_damaged_schema_is_refused(config: object) -> None:
     with pytest.raises(ValueError, match="what the model says of its table is damaged"):
         Schema.from_config(config)
+
+
+def test_files_with_damage_are_read_or_refused(tmp_path: Path) -> None:
+    """1,000 files with bytes changed, inserted and removed: a table, or a ``ValueError`` that begins with the path."""
+    rng = np.random.default_rng(0)
+    whole = (
+        "\ufeffn,color,m,y\r\n" + "".join(f'{i},{"rgb"[i % 3]},"{i / 7:.3f}",{i % 2}\r\n' for i in range(40))
+    ).encode()
+    path, messages = tmp_path / "t.csv", []
+    for _ in range(1000):
+        data = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            place, byte = rng.integers(0, len(data)), int(rng.choice(list(b'\0",;\n\r\xff?_e-9 x')))
+            data[place : place + rng.integers(0, 2)] = bytes([byte] * rng.integers(0, 2))
+        path.write_bytes(data)
+        try:
+            found = problem.load_table(path, "y", impute=True)
+        except ValueError as error:
+            messages.append(str(error))
+        else:
+            assert np.isfinite(found.x_train).all()
+            assert np.isfinite(found.x_test).all()
+    assert 100 < len(messages) < 900
+    assert [message for message in messages if not message.startswith(f"{path}")] == []
 
 
 # The target.
@@ -281,6 +308,18 @@ def test_what_a_target_is(answers: str, regression: bool, classes: object, y: li
     assert values.tolist() == y
 
 
+def test_numbers_that_are_names_of_classes(tmp_path: Path) -> None:
+    cells = ["1.5", "2.5", "3A", "1.5", "2.5", "3A"]
+    text = "x,y\n" + "".join(f"1,{cell}\n" for cell in cells)
+    found = read(tmp_path, text)
+    with pytest.raises(ValueError, match=r"line 4, column 'y': '3A' is no number.* --categorical 'y'"):
+        check_columns(tmp_path / "t.csv", found, "y", False)
+    found = read(tmp_path, text, x=None, y="texts")
+    check_columns(tmp_path / "t.csv", found, "y", False)
+    y, classes = read_target(tmp_path / "t.csv", "y", found["y"])
+    assert (y.tolist(), classes) == ([0, 1, 2, 0, 1, 2], ("1.5", "2.5", "3A"))
+
+
 def test_the_truth_of_another_file(tmp_path: Path) -> None:
     schema = Schema("y", (NumberFeature("n"),), classes=("1", "2", "x"))
     found = read(tmp_path, "n,y\n0,2\n0,x\n0,\n0,1.0\n0,7\n", y="texts")
@@ -297,7 +336,6 @@ def test_the_truth_of_another_file(tmp_path: Path) -> None:
         ({"drop": ["q"]}, "Unknown column of --drop: 'q'"),
         ({"categorical": ["q"]}, "Unknown column of --categorical: 'q'"),
         ({"drop": ["y"]}, "--drop: the column must not be the target. Received: 'y'"),
-        ({"categorical": ["y"]}, "--categorical: the column must not be the target. Received: 'y'"),
         ({"drop": ["a", "b"]}, "there must be a column besides the target 'y'"),
         ({"names": ["a", "", "y"]}, "every column must have a name. Received: none for column 2"),
     ],
@@ -315,6 +353,22 @@ def test_too_many_categories(tmp_path: Path) -> None:
     rows = "".join(f"id{i % 1001},{'ab'[i % 2]}\n" for i in range(3000))
     with pytest.raises(ValueError, match="'n': 1,001 different texts in 3,000 lines"):
         schema_of(tmp_path, "n,y\n" + rows)
+
+
+@pytest.mark.parametrize("cell", ["ten", "1O", "12,5", "-"])
+def test_a_column_of_numbers_with_a_mistake_is_no_column_of_categories(cell: str, tmp_path: Path) -> None:
+    text = "n,y\n" + "".join(f"{i % 5},{'ab'[i % 2]}\n" for i in range(30)) + f'"{cell}",a\n'
+    message = f"t.csv, line 32, column 'n': '{cell}' is no number, and most others in it are. Mend it"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        schema_of(tmp_path, text)
+    found = read(tmp_path, text, n="texts")
+    check_columns(tmp_path / "t.csv", {**found, "y": Texts(np.zeros(31), ("a",), ())}, "y", False)
+
+
+def test_decimal_commas_are_no_categories(tmp_path: Path) -> None:
+    text = "n;y\n" + "".join(f"{i % 5},5;{'ab'[i % 2]}\n" for i in range(30))
+    with pytest.raises(ValueError, match=r"line 2, column 'n': '0,5' is no number.* \(a decimal comma must be"):
+        schema_of(tmp_path, text)
 
 
 def test_a_column_without_any_value_to_train_on(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from nncore import console
 from nncore.cli.places import check_suffix
 from nncore.cli.results import Rows, table
 from nncore.cli.tasks import Task, task_of
-from nncore.datasets.table import CategoryFeature, listed
+from nncore.datasets.schema import CategoryFeature, listed
 from nncore.saving import load_model
 from nncore.saving.files import MODELS, WEIGHTS, Contents, read
 

@@ -17,7 +17,7 @@ from nncore.cli import results
 from nncore.cli.places import check_place
 from nncore.cli.tasks import Task, task_of
 from nncore.datasets.columns import Kind, read_columns
-from nncore.datasets.table import NumberFeature, Schema
+from nncore.datasets.schema import NumberFeature, Schema
 from nncore.models import Sequential
 from nncore.problem import IMAGES, load_images
 from nncore.saving import load_model, read_metadata

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nncore.datasets.table import Schema
+from nncore.datasets.schema import Schema
 from nncore.models import Sequential
 from nncore.problem import IMAGES, Problem
 

@@ -45,7 +45,7 @@ data:
   fashion-mnist    70,000 pictures of clothes, 28x28; downloaded once (31 MB)
   mnist            70,000 handwritten digits, 28x28; downloaded once (12 MB)
   FILE.csv         a table of your own. Its first line names the columns.
-                   Numbers are standardised. A column with any text is one of
+                   Numbers are standardised. A column of texts is one of
                    categories: each is a feature of its own, 0 or 1. A target
                    of texts or whole numbers is classified; a target of other
                    numbers is predicted as a number (regression).
@@ -74,7 +74,7 @@ defaults of --epochs and --batch-size:
     )
     train.add_argument(
         "--categorical", metavar="COLUMN", action="append", default=[],
-        help="the numbers in this column are codes of categories; repeatable",
+        help="numbers in this column are codes of categories, of classes in the target; repeatable",
     )  # fmt: skip
     train.add_argument(
         "--impute", choices=("mean",),
@@ -158,7 +158,7 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.save:
         _rehearse(model, arguments.save)
     if not arguments.quiet:
-        console.write(f"{problem.title}\n")
+        console.write(f"{problem.title}\n{_categories(problem)}")
         model.summary()
     watch = Stopwatch()
     history = model.fit(
@@ -183,6 +183,13 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.save:
         save_model(model, arguments.save, metadata=tasks.described(arguments.data, problem, dict(scores)))
         console.write(f"The model: {arguments.save}\n")
+
+
+def _categories(problem: Problem) -> str:
+    """A line that says which columns are categories, if any are."""
+    features = problem.schema.features if problem.schema else ()
+    found = [f"{feature.name!r} ({feature.width})" for feature in features if feature.kind == "texts"]
+    return f"Columns of categories: {', '.join(found)}\n" if found else ""
 
 
 def _rehearse(model: Sequential, path: str) -> None:
@@ -213,6 +220,8 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
         error(f"unknown data: {arguments.data!r}.{hint} There are {', '.join(IMAGES)}, and CSV files")
     elif not arguments.target:
         error("--target is required for a CSV file: the name of the column to predict")
+    if arguments.regression and arguments.target in arguments.categorical:
+        error("--regression and --categorical of the target contradict each other")
     if arguments.learning_rate is not None and not 0 < arguments.learning_rate < math.inf:
         error(f"argument --learning-rate: must be a positive number. Received: {arguments.learning_rate}")
 

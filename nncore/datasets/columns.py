@@ -134,7 +134,7 @@ def _delimiter(line: str) -> str:
 def _check_names(path: str | Path, names: list[str]) -> None:
     if not names:
         raise ValueError(f"{path} is empty: its first line must name the columns.")
-    if all(_number(name) is not None for name in names if name):
+    if all(is_number(name) for name in names if name):
         raise ValueError(f"{path}: the first line must name the columns. Received: {', '.join(names[:5])}.")
     repeated = [name for name, count in Counter(names).items() if name and count > 1]
     if repeated:
@@ -275,6 +275,11 @@ def _floats(cells: Sequence[str]) -> Array | None:
     except ValueError:
         return None
     return None if "_" in "".join(cells) else values
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell can stand in a column of numbers."""
+    return _number(text) is not None
 
 
 def _number(cell: str) -> float | None:
