@@ -146,6 +146,10 @@ running
 saving.npz
 saving.safetensors
 saving.hdf5
+saving.chains
+saving.compiled
+saving.keras
+saving.legacy
 saving.state
 saving.weights
 saving.whole

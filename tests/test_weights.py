@@ -116,10 +116,11 @@ def test_what_does_not_fit_changes_nothing(name: str, tmp_path: Path) -> None:
     wider = Sequential([Input((4,)), Dense(3), Dense(5)])
     longer = Sequential([Input((4,)), Dense(3), Dense(2), Dense(1)])
     shorter = Sequential([Input((4,)), Dense(3)])
+    by_layer = name.endswith("hdf5")
     for model, message in (
-        (wider, r"'layers/dense_1/vars/0' has shape \(3, 2\), and '.*/kernel' has \(3, 5\) \(and 1 more\)"),
-        (longer, "there is no 'layers/dense_2/vars/0'"),
-        (shorter, "'layers/dense_1/vars/0' is no weight of the model"),
+        (wider, r"'.*(/0|kernel)' has shape \(3, 2\), and '.*/kernel' has \(3, 5\) \(and 1 more\)"),
+        (longer, "there are 2 layers .* has 3" if by_layer else "there is no 'layers/dense_2/vars/0'"),
+        (shorter, "there are 2 layers .* has 1" if by_layer else "'layers/dense_1/vars/0' is no weight of the model"),
     ):
         before = model.get_weights()
         with pytest.raises(ValueError, match=rf"does not fit .*: {message}.*Nothing has changed"):
@@ -153,7 +154,7 @@ def test_damage_is_found(name: str, tmp_path: Path) -> None:
     "call, error, message",
     [
         (lambda m, p: m.save_weights(p / "w"), ValueError, r"must end in \.weights\.h5, .*\.npz"),
-        (lambda m, p: m.load_weights(p / "w.keras"), ValueError, r"must end in \.weights\.h5, .*\.npz"),
+        (lambda m, p: m.save_weights(p / "w.keras"), ValueError, r"must end in \.weights\.h5, .*\.npz"),
         (lambda m, p: m.load_weights(p / "none.npz"), FileNotFoundError, "there is no file"),
         (lambda m, p: m.save_weights(p / "w.npz", max_shard_size=1), ValueError, "max_shard_size must be None"),
         (lambda m, p: Sequential([Dense(1)]).save_weights(p / "w.npz"), ValueError, "isn't built"),

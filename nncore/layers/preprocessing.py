@@ -167,7 +167,9 @@ class Normalization(Layer):
         return lower_at(b, x, self._places(x.shape), normalize)
 
     def get_config(self) -> dict[str, Any]:
-        mean, variance = (None if v is None else v.tolist() for v in (self.input_mean, self.input_variance))
+        mean = variance = None
+        if self.input_mean is not None and self.input_variance is not None:  # of one shape, as Keras wants them
+            mean, variance = (v.tolist() for v in np.broadcast_arrays(self.input_mean, self.input_variance))
         axis = list(self.axis) if self.axis else None
         return {**super().get_config(), "axis": axis, "mean": mean, "variance": variance, "invert": self.invert}
 

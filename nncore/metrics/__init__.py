@@ -108,7 +108,7 @@ _FUNCTIONS: tuple[Callable[..., Any], ...] = (
 """Functions that have the name of the metric that is their mean; the losses' are ``losses.FUNCTIONS``."""
 
 _ACCURACY = ("accuracy", "acc")
-_BY_SHAPE = (*_ACCURACY, *losses.BY_SHAPE)
+BY_SHAPE = (*_ACCURACY, *losses.BY_SHAPE)
 """Names whose meaning depends on the shapes of targets and predictions."""
 
 __all__ = [
@@ -123,7 +123,7 @@ __all__ = [
 
 def check(identifier: Any) -> None:
     """Raise ``ValueError`` where ``resolve`` would not know a metric; the known names are listed."""
-    if isinstance(identifier, str) and identifier.lower() in _BY_SHAPE:
+    if isinstance(identifier, str) and identifier.lower() in BY_SHAPE:
         return
     get(identifier)
 
@@ -155,7 +155,7 @@ def get(identifier: Any) -> Metric:
             return _BY_NAME[name]() if known else LossMean(losses.get(function), name, None)
     if callable(identifier) and not isinstance(identifier, type):
         return MeanMetricWrapper(identifier, function_name(identifier).strip("<>"))
-    raise unknown_name("metric", identifier, [*_BY_NAME, *_BY_SHAPE])
+    raise unknown_name("metric", identifier, [*_BY_NAME, *BY_SHAPE])
 
 
 def _make(cls: type[Metric], name: str) -> Metric:
@@ -173,7 +173,7 @@ def resolve(identifier: Any, y_shape: Shape, p_shape: Shape) -> Metric:
 
     ``"accuracy"`` (or ``"acc"``) and ``"crossentropy"`` (or ``"ce"``) mean what ``losses.kind_by_shape`` says.
     """
-    if not isinstance(identifier, str) or identifier.lower() not in _BY_SHAPE:
+    if not isinstance(identifier, str) or identifier.lower() not in BY_SHAPE:
         return get(identifier)
     suffix = "accuracy" if identifier.lower() in _ACCURACY else "crossentropy"
     return _BY_NAME[f"{losses.kind_by_shape(y_shape, p_shape)}_{suffix}"](name=identifier)

@@ -26,13 +26,16 @@ Array = np.ndarray[Any, Any]
 FILE_VERSION = 1
 """Goes up when older versions of nncore could not read a file rightly."""
 
-MODELS = {".npz": "npz", ".safetensors": "safetensors"}
+MODELS = {".npz": "npz", ".keras": "keras", ".h5": "legacy", ".hdf5": "legacy", ".safetensors": "safetensors"}
 """The formats of whole models: what the name of a file ends in, and the module here that reads and writes it."""
 
 WEIGHTS = {
-    ".weights.h5": "hdf5", ".h5": "hdf5", ".hdf5": "hdf5", ".npz": "npz", ".safetensors": "safetensors",
+    ".weights.h5": "hdf5", ".h5": "legacy", ".hdf5": "legacy", ".npz": "npz", ".safetensors": "safetensors",
 }  # fmt: skip
 """The formats of weights alone."""
+
+WITH_WEIGHTS = {**WEIGHTS, ".keras": "keras"}
+"""The formats that weights alone can be read from."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ class Contents:
     """The model as ``serialize_keras_object`` has it; ``None`` where there are weights alone."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What else is to be known, as JSON-able values: of nncore under ``"nncore"``, of the user under other names."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What the model calls what is at a place: ``layers/dense_1/vars`` is of layer ``y``, and ``optimizer/vars/3`` is
+    ``adam/dense_kernel_velocity``. Only Keras's formats keep it."""
+    by_layer: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    """The weights as the layout of Keras 2 has them: by the name of the layer and their own, in each layer those that
+    training changes first. What is read from that layout has them here, and in ``arrays`` those of the optimizer."""
 
 
 def path_of(method: str, filepath: Any, formats: Mapping[str, str]) -> str:

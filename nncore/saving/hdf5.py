@@ -1,12 +1,27 @@
-"""``.weights.h5``: weights in HDF5, in the layout of Keras 3, by h5py."""
+"""``.weights.h5``: weights in HDF5, in the layout of Keras 3, by h5py. That of Keras 2 is read, too.
+
+Keras 3 names weights as nncore does, ``layers/dense_1/vars/0``. Keras 2 has a group for each layer, and says in
+attributes which layers there are and what their weights are called.
+"""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from nncore.saving.files import Contents
+from nncore.saving.files import Array, Contents
+
+KERAS_VERSION = "3.15.1"
+"""The version of Keras whose layouts are written."""
+
+EXPANSION = 16
+"""The arrays of a file may be so many times as large as the file: HDF5 can compress them, which Keras never does."""
+
+ATTRIBUTE_BYTES = 64512
+"""What HDF5 holds in one attribute; longer lists go on in further ones."""
 
 
 def h5py() -> Any:
@@ -21,22 +36,132 @@ def h5py() -> Any:
 
 
 def write(path: str, contents: Contents) -> None:
-    """Write the arrays into a new file."""
-    with h5py().File(path, "x") as file:
-        for name, array in contents.arrays.items():
-            file.create_dataset(name, data=array)
+    """Write the arrays into a new file, in the layout of Keras 3."""
+    create(path, lambda file: put(file, contents))
+
+
+def create(path: str, fill: Callable[[Any], None]) -> None:
+    """Write a new file of what ``fill`` puts into it."""
+    with open(path, "xb") as file:
+        file.write(image(fill))
+
+
+def image(fill: Callable[[Any], None]) -> memoryview:
+    """The bytes of a file of what ``fill`` puts into it. (HDF5 is not at its best on a disk that is full.)"""
+    whole = io.BytesIO()
+    with h5py().File(whole, "w") as file:
+        fill(file)
+    return whole.getbuffer()
+
+
+def put(file: Any, contents: Contents) -> None:
+    """Write the arrays into an open file, in the layout of Keras 3."""
+    for place, name in contents.names.items():
+        if place not in contents.arrays:
+            file.require_group(place).attrs["name"] = name
+    for place, array in contents.arrays.items():
+        file.create_dataset(place, data=array)
 
 
 def read(path: str) -> Contents:
-    """The arrays of a file."""
-    arrays: dict[str, Any] = {}
-
-    def keep(name: str, item: Any) -> None:
-        if isinstance(item, h5py().Dataset):
-            arrays[name] = np.asarray(item)
-
+    """The weights in a file."""
     with h5py().File(path, "r") as file:
-        if "layer_names" in file.attrs:
-            raise ValueError("it is in the layout of Keras 2, which names weights by layer")
-        file.visititems(keep)
-    return Contents(arrays)
+        return weights(file)
+
+
+def weights(file: Any) -> Contents:
+    """The weights in an open file, in either layout."""
+    found = Items(file)
+    for place in ("", "model_weights"):
+        if found.strings(place, "layer_names"):
+            return Contents({}, by_layer=layers(found, place))
+    return Contents({name: found.array(name) for name in found.arrays})
+
+
+class Items:
+    """What is in a file, checked: links and arrays that lead to other files are not followed."""
+
+    def __init__(self, file: Any) -> None:
+        self.groups: dict[str, Any] = {"": file}
+        self.arrays: dict[str, Any] = {}
+        library = h5py()
+
+        def keep(name: str, item: Any) -> None:
+            if isinstance(item, library.Group):
+                self.groups[name] = item
+            elif isinstance(item, library.Dataset):
+                self.arrays[name] = item
+
+        file.visititems(keep)  # follows no links
+        for name, item in self.arrays.items():
+            if item.external or item.is_virtual:
+                raise ValueError(f"the values of {name!r} are in another file")
+            if item.dtype.kind not in "biuf" or item.shape is None or "dtype" in item.attrs:
+                raise ValueError(f"{name!r} holds no numbers that nncore has: {item.attrs.get('dtype', item.dtype)}")
+        size, limit = sum(item.nbytes for item in self.arrays.values()), EXPANSION * file.id.get_filesize()
+        if size > limit:
+            raise ValueError(f"its arrays would take {size:,} bytes, {EXPANSION} times the file's size is {limit:,}")
+
+    def array(self, name: str) -> Array:
+        """The array of a name; ``ValueError`` where there is none."""
+        if name not in self.arrays:
+            raise ValueError(f"there is no array {name!r} in it")
+        return np.asarray(self.arrays[name])
+
+    def strings(self, place: str, attribute: str) -> list[str]:
+        """A list in an attribute, or in several: ``layer_names``, or ``layer_names0``, ``layer_names1``, …"""
+        if place not in self.groups:
+            return []
+        attributes = self.groups[place].attrs
+        if attribute in attributes:
+            return [_text(item) for item in attributes[attribute]]
+        parts: list[str] = []
+        for i in range(len(attributes)):
+            parts += [_text(item) for item in attributes.get(f"{attribute}{i}", ())]
+        return parts
+
+
+def _text(item: Any) -> str:
+    return item.decode() if isinstance(item, bytes) else str(item)
+
+
+# The layout of Keras 2.
+
+
+def layers(found: Items, place: str) -> dict[str, dict[str, Array]]:
+    """The weights of each layer in a group, by name, in order."""
+    start = f"{place}/" if place else ""
+    return {name: listed(found, f"{start}{name}") for name in found.strings(place, "layer_names")}
+
+
+def listed(found: Items, place: str) -> dict[str, Array]:
+    """The arrays that a group lists, in that order."""
+    if place not in found.groups:
+        raise ValueError(f"there is no group {place!r} in it")
+    return {name: found.array(f"{place}/{name}") for name in found.strings(place, "weight_names")}
+
+
+def put_layers(group: Any, by_layer: Mapping[str, Mapping[str, Array]]) -> None:
+    """Write the weights of each layer into a group."""
+    put_strings(group, "layer_names", by_layer)
+    group.attrs["backend"], group.attrs["keras_version"] = "nncore", KERAS_VERSION
+    for name in sorted(by_layer):
+        put_listed(group.create_group(name), by_layer[name])
+    put_listed(group.create_group("top_level_model_weights"), {})
+
+
+def put_listed(group: Any, arrays: Mapping[str, Array]) -> None:
+    """Write arrays into a group, and their names in order."""
+    put_strings(group, "weight_names", arrays)
+    for name, array in arrays.items():
+        group.create_dataset(name, data=array)
+
+
+def put_strings(group: Any, attribute: str, strings: Iterable[str]) -> None:
+    """Write a list into an attribute, or into several where it is too long for one."""
+    texts = [text.encode() for text in strings]
+    size = len(texts) * max(map(len, texts), default=0)
+    parts = -(-size // (ATTRIBUTE_BYTES // 2)) if size > ATTRIBUTE_BYTES else 1
+    for i in range(parts):
+        part = texts[i * len(texts) // parts : (i + 1) * len(texts) // parts]
+        group.attrs[f"{attribute}{i}" if parts > 1 else attribute] = part

@@ -16,6 +16,7 @@ Besides what configs say, that is
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,13 +33,14 @@ Array = np.ndarray[Any, Any]
 VARIABLES, RESTING = "optimizer/vars/", "optimizer/resting/"
 
 
-def training_state(model: Any) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The arrays of a compiled model's training, and what else there is to it, as JSON-able values."""
+def training_state(model: Any) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]:
+    """The arrays of a compiled model's training, what they are called, and what else there is to it, as JSON-able
+    values."""
     trainer = model.trainer("save")
-    arrays, own = _optimizer_state(model)
+    arrays, names, own = _optimizer_state(model)
     own["random"] = {"train_on_batch": trainer._seed, "stream": random.position()}
     own["compile"] = {"check_finite": trainer.finite, "on_nan": trainer.on_nan}
-    return arrays, own
+    return arrays, names, own
 
 
 def with_chosen_loss(model: Any, config: dict[str, Any]) -> dict[str, Any]:
@@ -60,23 +62,22 @@ def restore(model: Any, arrays: Mapping[str, Array], own: Mapping[str, Any]) -> 
     trainer._seed = _count("random", seeds.get("train_on_batch", trainer._seed))
 
 
-def _optimizer_state(model: Any) -> tuple[dict[str, Array], dict[str, Any]]:
+def _optimizer_state(model: Any) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]:
     optimizer = model.optimizer
-    names = {id(variable): name for name, variable in named_variables(model)}
+    known = {id(variable): name for name, variable in named_variables(model)}
     own: dict[str, Any] = {"steps": optimizer.steps}
     if isinstance(optimizer._learning_rate, float):
         own["learning_rate"] = optimizer._learning_rate  # Keras's variable has it as float32
     undecayed = [name for name, variable in named_variables(model) if not optimizer._decays(variable)]
     if undecayed:
         own["undecayed"] = undecayed
-    if not optimizer.built and not optimizer._resting:
-        return {}, own
     variables, resting = optimizer.state_for(model.trainable_variables)
     arrays = {f"{VARIABLES}{i}": variable.value for i, variable in enumerate(variables)}
     for variable, slots in resting:
-        if id(variable) in names:  # else its layer is gone
-            arrays[f"{RESTING}{names[id(variable)]}"] = slots
-    return arrays, own
+        if id(variable) in known:  # else its layer is gone
+            arrays[f"{RESTING}{known[id(variable)]}"] = slots
+    names = {f"{VARIABLES}{i}": variable.path for i, variable in enumerate(variables)}
+    return arrays, {VARIABLES[:-1]: optimizer.name, **names}, own
 
 
 def _restore_optimizer(model: Any, arrays: Mapping[str, Array], own: Mapping[str, Any]) -> None:
@@ -94,6 +95,9 @@ def _restore_optimizer(model: Any, arrays: Mapping[str, Array], own: Mapping[str
         if model.trainable_variables and values:
             optimizer.build(model.trainable_variables)
         variables = optimizer.variables
+        if not own and len(values) != len(variables):
+            _say_that_it_is_lost(values)
+            return
         if [v.shape for v in variables] != [np.shape(value) for value in values]:
             raise ValueError(
                 f"the optimizer's variables have the shapes {[v.shape for v in variables][:8]}…, and those in the file "
@@ -105,6 +109,16 @@ def _restore_optimizer(model: Any, arrays: Mapping[str, Array], own: Mapping[str
     optimizer.steps = _count("steps", own.get("steps", optimizer.steps))
     if "learning_rate" in own:
         optimizer.learning_rate = own["learning_rate"]
+
+
+def _say_that_it_is_lost(values: list[Array]) -> None:
+    """Say that Keras has left a state of other weights; none is missed where no step was done."""
+    if values and np.any(values[0]):
+        warnings.warn(
+            "load_model: the file has an optimizer's state of other weights than those that are trainable, so that "
+            "training begins anew. Keras writes this where trainable was changed without another compile.",
+            stacklevel=2,
+        )
 
 
 def _count(what: str, value: Any) -> int:

@@ -13,9 +13,8 @@ from nncore import allowance, backends, random
 from nncore.arguments import is_number
 from nncore.saving import files
 from nncore.saving.files import FILE_VERSION, MODELS, Contents
-from nncore.saving.names import named_variables
 from nncore.saving.state import restore, training_state, with_chosen_loss
-from nncore.saving.weights import first_of, matching
+from nncore.saving.weights import first_of, matching, weights_of
 from nncore.serialization import deserialize_keras_object, serialize_keras_object
 from nncore.version import __version__
 
@@ -27,7 +26,8 @@ def save_model(
 
     Args:
         model: A ``Sequential``.
-        filepath: Its name ends in ``.npz``, which needs nothing but NumPy, or in ``.safetensors``.
+        filepath: Its name ends in ``.npz``, which needs nothing but NumPy; in ``.keras``, ``.h5`` or ``.hdf5``, which
+            Keras reads, too; or in ``.safetensors``.
         overwrite: Whether a file that is there may be replaced.
         zipped: Must be ``None`` or ``True``: a model is one file.
         metadata: What else the file is to hold, JSON-able values by name; ``read_metadata`` returns it.
@@ -98,7 +98,8 @@ def _checked(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
 def contents_of(model: Any, metadata: Mapping[str, Any]) -> Contents:
     """What a file of a whole model holds."""
     config = serialize_keras_object(model)
-    arrays = {name: variable.value for name, variable in named_variables(model)}
+    weights = weights_of(model)
+    arrays, names = weights.arrays, weights.names
     own: dict[str, Any] = {
         "file_version": FILE_VERSION, "version": __version__, "numpy": np.__version__,
         "python": ".".join(map(str, sys.version_info[:3])), "backend": backends.config_summary(),
@@ -107,13 +108,13 @@ def contents_of(model: Any, metadata: Mapping[str, Any]) -> Contents:
     }  # fmt: skip
     if model.compiled:
         config = with_chosen_loss(model, config)
-        state, of_training = training_state(model)
-        arrays, own = arrays | state, own | of_training
+        state, state_names, of_training = training_state(model)
+        arrays, names, own = {**arrays, **state}, {**names, **state_names}, own | of_training
     if model.history is not None and model.history.epoch:
         own["epochs"] = len(model.history.epoch)
         last = {name: values[-1] for name, values in model.history.history.items() if values}
         own["metrics"] = {name: float(value) for name, value in last.items() if is_number(value)}
-    return Contents(arrays, config, {**metadata, "nncore": own})
+    return Contents(arrays, config, {**metadata, "nncore": own}, names, weights.by_layer)
 
 
 def model_of(contents: Contents, path: str, custom_objects: Mapping[str, Any] | None, compile: bool) -> Any:
@@ -122,10 +123,11 @@ def model_of(contents: Contents, path: str, custom_objects: Mapping[str, Any] | 
     The global stream of seeds stays where it is.
     """
     state = {name: array for name, array in contents.arrays.items() if name.startswith("optimizer/")}
-    weights = {name: array for name, array in contents.arrays.items() if name not in state}
+    weights = [array for name, array in contents.arrays.items() if name not in state]
+    weights += [array for arrays in contents.by_layer.values() for array in arrays.values()]
     try:
-        with allowance.of_file(sum(array.size for array in weights.values())), random.seeds_from(_branch()):
-            return _made(contents, weights, state if compile else {}, custom_objects, compile)
+        with allowance.of_file(sum(array.size for array in weights)), random.seeds_from(_branch()):
+            return _made(contents, state if compile else {}, custom_objects, compile)
     except Exception as error:
         raise ValueError(f"load_model: {path!r} cannot be loaded: {files.say(error)}.") from error
 
@@ -136,17 +138,14 @@ def _branch() -> int:
     return int.from_bytes(os.urandom(16), "little") if position is None else position ^ 2**64
 
 
-def _made(
-    contents: Contents, weights: Mapping[str, Any], state: Mapping[str, Any], custom_objects: Mapping[str, Any] | None,
-    compile: bool,
-) -> Any:  # fmt: skip
+def _made(contents: Contents, state: Mapping[str, Any], custom_objects: Mapping[str, Any] | None, compile: bool) -> Any:
     config = dict(contents.config or {})
     if not compile:
         config.pop("compile_config", None)
     model = deserialize_keras_object(config, custom_objects, family="models")
     if not hasattr(model, "compile_from_config"):
         raise ValueError(f"it describes no model, but {model!r:.60}")
-    found, problems = matching(model, weights)
+    found, problems = matching(model, contents)
     if problems:
         raise ValueError(first_of(problems))
     for variable, array in found:

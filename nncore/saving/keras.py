@@ -1,0 +1,53 @@
+"""``.keras``: Keras's archives of whole models, a zip file of two JSON texts and the weights in HDF5.
+
+What Keras has no place for stands in ``metadata.json``, whose contents it does not look at.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+import zipfile
+
+from nncore.saving import hdf5
+from nncore.saving.chains import as_sequential
+from nncore.saving.compiled import for_keras
+from nncore.saving.files import Contents
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+
+
+def write(path: str, contents: Contents) -> None:
+    """Write ``contents`` into a new file."""
+    weights = hdf5.image(lambda file: hdf5.put(file, contents))
+    described = {
+        "keras_version": hdf5.KERAS_VERSION, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S"),
+        "metadata": contents.metadata,
+    }  # fmt: skip
+    config = {**(contents.config or {})}
+    config["compile_config"] = for_keras(config.get("compile_config"))
+    with zipfile.ZipFile(path, "x") as archive:
+        archive.writestr(METADATA, json.dumps(described))
+        archive.writestr(CONFIG, json.dumps(config))
+        archive.writestr(WEIGHTS, weights)
+
+
+def read(path: str) -> Contents:
+    """What is in a file."""
+    h5py = hdf5.h5py()
+    with zipfile.ZipFile(path) as archive:
+        _check_sizes(path, archive)
+        config = json.loads(archive.read(CONFIG))
+        described = json.loads(archive.read(METADATA)) if METADATA in archive.namelist() else {}
+        with h5py.File(io.BytesIO(archive.read(WEIGHTS)), "r") as file:
+            arrays = hdf5.weights(file).arrays
+    return Contents(arrays, as_sequential(config), {**described, **described.pop("metadata", {})})
+
+
+def _check_sizes(path: str, archive: zipfile.ZipFile) -> None:
+    names = [name for name in (CONFIG, METADATA, WEIGHTS) if name in archive.namelist()]
+    size, limit = sum(archive.getinfo(name).file_size for name in names), hdf5.EXPANSION * os.path.getsize(path)
+    if size > limit:
+        raise ValueError(f"its parts would take {size:,} bytes, {hdf5.EXPANSION} times the file's size is {limit:,}")
