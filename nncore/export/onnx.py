@@ -2,7 +2,7 @@
 
 The program is translated instruction by instruction, so that formulas and layers of the user's own are in it wherever
 programs have ops for them. What depends on weights alone is computed here, by the ops' definitions, and stored as a
-constant. Every op has an entry in ``TRANSLATIONS`` or a reason, in words, for having none.
+constant. Every op has an entry in ``TRANSLATIONS``, or a reason for having none.
 
 The batch is the axis ``batch`` of the input ``x`` and of the output ``predictions``; any size is taken. Samples are
 float32; ids, where the first layer is an ``Embedding``, are int64, and are not checked as ``predict`` does.
@@ -582,10 +582,6 @@ def spread(g: Graph, weight: Tensor, like: Tensor) -> str:
 # Normalization.
 
 
-def _mean(g: Graph, x: Operand) -> str:
-    return g("ReduceMean", x, axes=[-1])
-
-
 def _affine(g: Graph, y: Tensor | str, scale: Tensor | None, offset: Tensor | None) -> Tensor | str:
     y = y if scale is None else g("Mul", y, scale)
     return y if offset is None else g("Add", y, offset)
@@ -600,19 +596,19 @@ def affine(g: Graph, x: Tensor, shift: Tensor | None, scale: Tensor | None, offs
 @translation
 def layer_norm(
     g: Graph, x: Tensor, gamma: Tensor | None, beta: Tensor | None, *, epsilon: float
-) -> tuple[Tensor | str, ...]:
-    """The variance from the deviations, as the definition"""
-    mean = _mean(g, x)
-    apart = g("Sub", x, mean)
-    factor = g("Div", 1.0, g("Sqrt", g("Add", _mean(g, g("Mul", apart, apart)), epsilon)))
-    y = _affine(g, g("Mul", apart, factor), gamma, beta)
+) -> tuple[str, str, str]:
+    """LayerNormalization, which wants a scale"""
+    scale = np.ones(x.shape[-1] or 0, np.float32) if gamma is None else gamma
+    given = [x, scale] if beta is None else [x, scale, beta]
+    y, mean, factor = g.several(3, "LayerNormalization", *given, axis=-1, epsilon=epsilon)
     return y, g("Squeeze", mean, _LAST), g("Squeeze", factor, _LAST)
 
 
 @translation
 def rms_norm(g: Graph, x: Tensor, gamma: Tensor, *, epsilon: float) -> tuple[str, str]:
     """x by the root of its mean square"""
-    factor = g("Div", 1.0, g("Sqrt", g("Add", _mean(g, g("Mul", x, x)), epsilon)))
+    mean = g("ReduceMean", g("Mul", x, x), axes=[-1])
+    factor = g("Div", 1.0, g("Sqrt", g("Add", mean, epsilon)))
     return g("Mul", g("Mul", x, factor), gamma), g("Squeeze", factor, _LAST)
 
 
