@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,27 +20,41 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
-X86 = platform.machine().lower() in ("x86_64", "amd64")
-ARM = platform.machine().lower() in ("aarch64", "arm64")
+
+def machine() -> str:
+    """The architecture to build for, in lower case: on macOS the one that ARCHFLAGS names, else this machine's."""
+    named = set(re.findall(r"-arch\s+(\S+)", os.environ.get("ARCHFLAGS", ""))) if sys.platform == "darwin" else set()
+    if len(named) > 1:
+        sys.exit(
+            "nncore is built for one architecture at a time, each with instruction sets of its own. "
+            f"Received: ARCHFLAGS={os.environ['ARCHFLAGS']!r}. Build one wheel each, and join them with delocate-merge."
+        )
+    found = (*named, platform.machine())[0]
+    if sys.platform == "darwin":  # a Python that is built for both would have the compiler build for both
+        os.environ["ARCHFLAGS"] = f"-arch {found}"
+    return found.lower()
+
+
+MACHINE = machine()
 # One row an instruction set: its file in src/isa and the flags it is compiled with.
 ISAS = {"baseline": []}
-if X86:
+if MACHINE in ("x86_64", "amd64"):
     ISAS["avx2"] = ["-mavx2", "-mfma"]
     ISAS["avx512"] = ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mavx2", "-mfma"]
-if ARM:
+if MACHINE in ("aarch64", "arm64"):
     ISAS["neon"] = []
 
 # -ffp-contract=off: only the fused multiply-adds that are written are fused, so that every ISA gives the same bits.
 # -g0: the debugging information that some Pythons ask for is ten times the size of the code.
 CFLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread", "-g0"]
-if os.environ.get("NNCORE_WERROR"):
-    CFLAGS += ["-Wall", "-Wextra", "-Werror"]
+WERROR = ["-Wall", "-Wextra", "-Werror"] if os.environ.get("NNCORE_WERROR") else []
 # Cython's output leaves unused what a module might need, and fills some fields of Python's records only.
-CYTHON_CFLAGS = [*CFLAGS, "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+CYTHON_CFLAGS = ["-Wno-unused-function", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+POSIX_ONLY = {"-fvisibility=hidden", "-pthread", "-g0"}
 
 SOURCES = sorted(str(path) for path in Path("src").rglob("*") if path.suffix in (".c", ".h", ".def", ".pyx", ".pxi"))
 
-ARCHIVED = ("src", "nncore", "tests", "benchmarks", "examples", "docs", ".ci/run", ".gitignore", "setup.py",
+ARCHIVED = ("src", "nncore", "tests", "benchmarks", "examples", "docs", ".ci/run", ".github", ".gitignore", "setup.py",
             "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")  # fmt: skip
 """What the source archive holds, folders whole."""
 GENERATED = (".so", ".pyd", ".pyc")
@@ -68,16 +84,43 @@ class BuildExt(build_ext):
     """Compiles src/isa/*.c, each with the flags of its instruction set, and links them into the extension."""
 
     def build_extension(self, ext: Extension) -> None:
+        self._choose_compiler()
+        if self.compiler.compiler_type == "unix":  # no folder of this machine in what is for others
+            self.compiler.linker_so = [f for f in self.compiler.linker_so if not f.startswith("-Wl,-rpath")]
+        ext.extra_compile_args = self._flags(CYTHON_CFLAGS)
+
         def compile_isa(isa: str) -> list[str]:
             return self.compiler.compile(
                 [f"src/isa/{isa}.c"], output_dir=self.build_temp, include_dirs=["src"],
-                extra_postargs=CFLAGS + ISAS[isa], depends=SOURCES,
+                extra_postargs=self._flags(ISAS[isa]), depends=SOURCES,
             )  # fmt: skip
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for objects in pool.map(compile_isa, ISAS):
                 ext.extra_objects += objects
         super().build_extension(ext)
+
+    def _choose_compiler(self) -> None:
+        """On Windows clang-cl: the kernels are written in GNU C, which Microsoft's own compiler does not read."""
+        if self.compiler.compiler_type == "unix":
+            return
+        found = shutil.which("clang-cl")
+        if self.compiler.compiler_type != "msvc" or found is None:
+            sys.exit(
+                "On Windows nncore is compiled by clang-cl, with Microsoft's linker and headers: cl has no GNU vector "
+                "types, and gcc there misplaces AVX registers on the stack. Install LLVM, or Visual Studio's component "
+                f"'C++ Clang tools', and put clang-cl on PATH. Received: compiler {self.compiler.compiler_type!r}, "
+                f"clang-cl {'not found' if found is None else 'found'}."
+            )
+        self.compiler.initialize()
+        self.compiler.cc = found
+
+    def _flags(self, more: list[str]) -> list[str]:
+        """The flags of every file and ``more``, in the words of this compiler."""
+        flags = [*CFLAGS, *WERROR, *more]
+        if self.compiler.compiler_type == "unix":
+            return flags
+        return [f"/clang:{flag}" for flag in flags if flag not in POSIX_ONLY]
 
 
 class SDist(sdist):
@@ -93,8 +136,7 @@ native = Extension(
     "nncore._native",
     ["src/_native.pyx"],
     include_dirs=["src"],
-    extra_compile_args=CYTHON_CFLAGS,
-    extra_link_args=["-pthread"],
+    extra_link_args=[] if sys.platform == "win32" else ["-pthread"],
     define_macros=[(f"NN_HAVE_{isa.upper()}", "1") for isa in ISAS],
 )
 (native,) = cythonize([native], build_dir="build", language_level=3)

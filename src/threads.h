@@ -8,11 +8,6 @@
 #ifndef NNCORE_THREADS_H
 #define NNCORE_THREADS_H
 
-#include <pthread.h>
-#if defined(__linux__)
-#include <sched.h>
-#endif
-#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -26,6 +21,12 @@
 #define NN_PAUSE() ((void)0)
 #endif
 
+#ifdef _WIN32
+#define NN_EXPORT __declspec(dllexport)
+#else
+#define NN_EXPORT __attribute__((visibility("default")))
+#endif
+
 enum { NN_MOST_THREADS = 256 };
 
 #define SPIN_SECONDS 20e-6
@@ -36,9 +37,9 @@ enum { NN_MOST_THREADS = 256 };
 typedef void (*nn_job)(void *context, int share, int shares, int thread);
 
 static struct {
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    int sleepers; /* threads in pthread_cond_wait; under the mutex */
+    nn_mutex mutex;
+    nn_condition changed;
+    int sleepers; /* threads in nn_sleep; under the mutex */
     int busy;     /* whether a caller has the team: only it changes what follows, but for the ticket and what is counted */
     int helpers;  /* started so far */
     nn_job job;
@@ -48,7 +49,7 @@ static struct {
     uint64_t ticket;    /* the number of the deal, its shares (16 bits), the next share (16 bits) */
     int left;           /* shares of the deal that are not done */
     int crowded;        /* whether a helper found itself on the caller's core */
-} nn_team = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} nn_team = {.mutex = NN_MUTEX, .changed = NN_CONDITION};
 
 static int nn_limit; /* the most threads that a job gets; 0: not set yet */
 
@@ -59,9 +60,9 @@ static int nn_limit; /* the most threads that a job gets; 0: not set yet */
 static void nn_wake(void) {
     if (!NN_LOAD(&nn_team.sleepers))
         return;
-    pthread_mutex_lock(&nn_team.mutex);
-    pthread_cond_broadcast(&nn_team.changed);
-    pthread_mutex_unlock(&nn_team.mutex);
+    nn_lock(&nn_team.mutex);
+    nn_wake_all(&nn_team.changed);
+    nn_unlock(&nn_team.mutex);
 }
 
 /* Waits until `waiting` is false: awake at first, then asleep. */
@@ -72,23 +73,14 @@ static void nn_wake(void) {
             for (int nn_i = 0; nn_i < 16 && (waiting); nn_i++)                                                         \
                 NN_PAUSE();                                                                                            \
         if (waiting) {                                                                                                 \
-            pthread_mutex_lock(&nn_team.mutex);                                                                        \
+            nn_lock(&nn_team.mutex);                                                                                   \
             __atomic_fetch_add(&nn_team.sleepers, 1, __ATOMIC_SEQ_CST);                                                \
             while (waiting)                                                                                            \
-                pthread_cond_wait(&nn_team.changed, &nn_team.mutex);                                                   \
+                nn_sleep(&nn_team.changed, &nn_team.mutex);                                                            \
             __atomic_fetch_sub(&nn_team.sleepers, 1, __ATOMIC_SEQ_CST);                                                \
-            pthread_mutex_unlock(&nn_team.mutex);                                                                      \
+            nn_unlock(&nn_team.mutex);                                                                                 \
         }                                                                                                              \
     } while (0)
-
-/* The core this thread runs on, -1 where the system does not say. */
-static int nn_core(void) {
-#if defined(__linux__)
-    return sched_getcpu();
-#else
-    return -1;
-#endif
-}
 
 /* Whether a deal has a share left for `thread`. */
 static int nn_has_share(uint64_t ticket, int thread) {
@@ -120,35 +112,27 @@ static void nn_do_shares(int thread) {
     }
 }
 
-static void *nn_help(void *argument) {
+static void nn_help(void *argument) {
     const int thread = (int)(intptr_t)argument;
     for (;;) {
         NN_WAIT_WHILE(!nn_has_share(NN_LOAD(&nn_team.ticket), thread));
         nn_do_shares(thread);
     }
-    return NULL;
 }
 
 /* Helpers exist in the parent only, and nobody in the child holds the mutex. */
 static void nn_after_fork(void) {
+    const nn_mutex mutex = NN_MUTEX;
+    const nn_condition changed = NN_CONDITION;
     memset(&nn_team, 0, sizeof nn_team);
-    pthread_mutex_init(&nn_team.mutex, NULL);
-    pthread_cond_init(&nn_team.changed, NULL);
+    nn_team.mutex = mutex;
+    nn_team.changed = changed;
 }
 
 /* Starts helpers until there are `wanted`, or no more can be had; returns how many there are. */
 static int nn_start_helpers(int wanted) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the threads of the program */
-    while (nn_team.helpers < wanted) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, nn_help, (void *)(intptr_t)(nn_team.helpers + 1)) != 0)
-            break;
-        pthread_detach(thread);
+    while (nn_team.helpers < wanted && nn_start_thread(nn_help, (void *)(intptr_t)(nn_team.helpers + 1)))
         nn_team.helpers++;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return nn_team.helpers;
 }
 
@@ -162,7 +146,7 @@ static int nn_take_team(int threads) {
         return 1;
     if (!prepared) {
         prepared = 1;
-        pthread_atfork(NULL, NULL, nn_after_fork);
+        nn_at_fork(nn_after_fork);
     }
     const int helpers = nn_start_helpers(threads - 1);
     if (helpers == 0)
@@ -200,8 +184,8 @@ static void nn_deal(nn_job job, void *context, int shares) {
 }
 
 /* Exported, so that tools which list a process's thread pools can tell this library by it. */
-__attribute__((visibility("default"))) int nncore_threads(void);
-int nncore_threads(void) { return __atomic_load_n(&nn_limit, __ATOMIC_RELAXED); }
+NN_EXPORT int nncore_threads(void);
+NN_EXPORT int nncore_threads(void) { return __atomic_load_n(&nn_limit, __ATOMIC_RELAXED); }
 
 static int nn_get_limit(void) { return __atomic_load_n(&nn_limit, __ATOMIC_RELAXED); }
 
