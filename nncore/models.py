@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,10 @@ def __getattr__(name: str) -> Any:
             "or a Layer of your own with other layers in its call()."
         )
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+_MAKING = RLock()
+"""Held while a model is built or gets its machine: many threads may call one that has not been used before."""
 
 
 class Sequential(Layer):
@@ -167,18 +172,23 @@ class Sequential(Layer):
     def _ready(self, x: Samples | None = None) -> Machine:
         """The machine of the layers as they are now, built for the samples ``x`` if they were not."""
         if not self.built and x is not None:
-            self.build((None, *(x.shape[1:] if x.ndim > 1 else (1,))))
+            with _MAKING:
+                if not self.built:  # nor has another thread built it meanwhile
+                    self.build((None, *(x.shape[1:] if x.ndim > 1 else (1,))))
         if not self.built:
             raise ValueError(
                 f"Sequential model {self.name!r} isn't built: it has "
                 + ("no layers. Call model.add(layer)." if not self._layers else "seen no Input and no data.")
             )
-        steps = self._steps()
-        if self._machine is None or not self._machine.holds(steps):
+        steps, machine = self._steps(), self._machine
+        if machine is None or not machine.holds(steps):
             from nncore.training import Machine
 
-            self._machine = Machine(steps, self.input_shape)
-        return self._machine
+            with _MAKING:
+                machine = self._machine
+                if machine is None or not machine.holds(steps):
+                    machine = self._machine = Machine(steps, self.input_shape)
+        return machine
 
     @property
     def built(self) -> bool:  # type: ignore[override]

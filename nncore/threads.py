@@ -72,6 +72,7 @@ def obey_threadpoolctl(native: Any) -> None:
     global _registered
     if _registered or "threadpoolctl" not in sys.modules:
         return
+    _registered = True
     from threadpoolctl import LibController, register
 
     class NncoreController(LibController):  # type: ignore[misc]
@@ -95,4 +96,3 @@ def obey_threadpoolctl(native: Any) -> None:
             """There are none."""
 
     register(NncoreController)
-    _registered = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,7 @@ class Machine:
         self.flat = FlatVectors([v for layer in layers for v in layer.stored])
         self.programs: dict[Any, Program] = {}
         self._executables: dict[Any, Executable] = {}
+        self._loading = RLock()
         self.short: backends.Predictor = _no_short
         self.short_on: backends.Backend | None = None
 
@@ -96,14 +98,22 @@ class Machine:
         """The program kept under ``key``, loaded for batches of up to ``batch`` rows."""
         backend = backends.current()
         where = (backend, key, batch)
-        if where not in self._executables:
-            program = self.program(key, lower, batch)
-            memory = plan(program, self.flat.offsets, batch)
-            while len(self._executables) >= KEPT:
-                self._executables.pop(next(iter(self._executables)), None)
-            self._executables[where] = backend.load(program, memory)
+        executable = self._executables.get(where)
+        if executable is None:
+            with self._loading:
+                executable = self._executables.get(where) or self._load(where, lower)
         self.flat.adopt()
-        return self._executables[where]
+        return executable
+
+    def _load(self, where: tuple[backends.Backend, Any, int], lower: Callable[[], Program]) -> Executable:
+        """A new executable, kept in place of the oldest."""
+        backend, key, batch = where
+        program = self.program(key, lower, batch)
+        executable = backend.load(program, plan(program, self.flat.offsets, batch))
+        while len(self._executables) >= KEPT:
+            del self._executables[next(iter(self._executables))]
+        self._executables[where] = executable
+        return executable
 
     def check_ids(self, name: str, x: Samples) -> None:
         """Raise ``DataError`` where the first layer takes integers and has nothing for one of x."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ def aligned(size: int) -> int:
 
 DTYPES = ("float32", "float64", "int32", "int64")
 """What variables may hold. The weights of models are float32; the state of metrics may be the others."""
+
+
+_counting = Lock()
 
 
 class Tensor(np.ndarray[Any, Any]):
@@ -114,9 +118,10 @@ class Variable(NDArrayOperatorsMixin):
 
     def move_to(self, home: Array) -> None:
         """Live in ``home``, an array of the same shape, from now on, keeping the values."""
-        Variable.moves += 1
         home[...] = self.value
         self.value = home
+        with _counting:  # after the move: whoever has seen this count has seen where it went
+            Variable.moves += 1
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if dtype is None or np.dtype(dtype) == self.value.dtype:

@@ -58,12 +58,14 @@ class FlatVectors:
 
     def adopt(self) -> None:
         """Make sure that every weight lives here: another model that shares a layer may have moved it."""
-        if self.moves == Variable.moves:
+        moves = Variable.moves  # read first: where another thread moves a weight meanwhile, the next call looks again
+        if self.moves == moves:
             return
         for variable, view in self._views:
             if variable.value is not view:
                 variable.move_to(view)
-        self.moves = Variable.moves
+                moves += 1
+        self.moves = moves
 
     def holds(self, variables: Sequence[Variable]) -> bool:
         """Whether these are the vectors of exactly these variables, trainable as they are now."""
