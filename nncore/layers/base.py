@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,6 +25,11 @@ L = TypeVar("L", bound="Layer")
 _BASE_ARGUMENTS = (
     "name", "trainable", "dtype", "activity_regularizer", "input_shape", "input_dim", "batch_input_shape",
 )  # fmt: skip
+
+
+def _of_any_arguments(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, of which type checkers then let subclasses leave arguments out."""
+    return method
 
 
 class Outline(NamedTuple):
@@ -120,6 +125,7 @@ class Layer(Weights):
         """Append this layer's ops to a program and return its output."""
         raise NotImplementedError(f"{type(self).__name__} must define call() or lower().")
 
+    @_of_any_arguments
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """What the layer computes. A subclass may define it, with or without ``training``, in place of ``lower``.
 
