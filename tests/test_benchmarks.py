@@ -92,6 +92,7 @@ def test_empty_lanes_are_counted_by_hand() -> None:
     assert EXAMPLE.issued_flops(16) == 2 * 32 * (2 * 100 * 64 + 64 * 16 + 2 * 64 * 10)
 
 
+@pytest.mark.tree
 def test_the_narrow_columns_are_the_kernels() -> None:
     source = (ROOT / "src" / "kernels" / "gemm.h").read_text(encoding="utf-8")
     assert f" NARROW = {workloads.NARROW}," in source

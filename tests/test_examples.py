@@ -15,12 +15,11 @@ import pytest
 
 import nncore
 
-ROOT = Path(nncore.__file__).parent.parent
-EXAMPLES = ROOT / "examples"
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def run(name: str, folder: Path) -> str:
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([str(Path(nncore.__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "NNCORE_HOME": str(folder / "home")}
     command = [sys.executable, str(EXAMPLES / f"{name}.py")]
     process = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", env=environment)

@@ -134,6 +134,7 @@ def assert_close(run: Run, got: Array, want: Array) -> None:
     assert ulps <= run.case.ulps, str(run)
 
 
+@pytest.mark.tree
 def test_the_same_ops_everywhere() -> None:
     kernels = listed_kernels()
     assert sorted(kernels) == sorted(OPS)

@@ -15,7 +15,7 @@ import pytest
 import nncore
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("src", "nncore", "tests", "benchmarks", "examples", ".ci")
+FOLDERS = ("src", "nncore", "tests", "benchmarks", "examples", ".ci", ".github")
 FILES = (".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "pyproject.toml", "setup.py")
 
 
@@ -55,6 +55,7 @@ def python(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.tree
 def test_the_source_archive_holds_every_source_and_nothing_else(checkout: Path) -> None:
     before = everything(checkout)
     code = "from setuptools import build_meta; print(build_meta.build_sdist('build/dist'))"
@@ -65,6 +66,7 @@ def test_the_source_archive_holds_every_source_and_nothing_else(checkout: Path) 
     assert everything(checkout) == before
 
 
+@pytest.mark.tree
 def test_the_wheel_holds_every_module_and_the_data_and_no_module_that_is_gone(checkout: Path) -> None:
     before = everything(checkout)
     gone = checkout / "build/lib/nncore/gone.py"
@@ -78,6 +80,7 @@ def test_the_wheel_holds_every_module_and_the_data_and_no_module_that_is_gone(ch
     assert everything(checkout) == before
 
 
+@pytest.mark.tree
 def test_all_sources_lie_where_the_archive_looks() -> None:
     """A new top-level folder must be named in setup.py and here."""
     ignored = {"build", "dist", "docs", ".git"}

@@ -1017,6 +1017,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return planted.build(tmp_path_factory.mktemp("planted"), [patches for patches, _ in KERNEL_FAULTS.values()])
 
 
+@pytest.mark.tree
 @pytest.mark.parametrize("title", KERNEL_FAULTS)
 def test_a_fault_in_a_kernel_turns_the_suite_red(title: str, library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same library passes with the fault switched off."""

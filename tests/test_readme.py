@@ -38,6 +38,7 @@ def test_the_comparison_can_tell(expected: str, printed: str, same: bool) -> Non
     assert matches(comparable(expected), comparable(printed)) is same
 
 
+@pytest.mark.tree
 def test_the_two_commands_stand_alone_in_their_blocks_and_are_what_ci_runs() -> None:
     commands = [text.strip() for language, text in blocks(README) if language == "sh"]
     assert commands == [MAIN_COMMAND, TEST_COMMAND]
@@ -46,6 +47,7 @@ def test_the_two_commands_stand_alone_in_their_blocks_and_are_what_ci_runs() -> 
         assert f"readme_command '{start}'" in ci
 
 
+@pytest.mark.tree
 def test_the_places_it_names_exist() -> None:
     sections = [
         README.read_text(encoding="utf-8").split(f"## {title}\n")[1].split("\n## ")[0]

@@ -17,6 +17,8 @@ from oracles import ISAS, listed_kernels
 
 from nncore import _native, ops
 
+pytestmark = pytest.mark.tree
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nncore"
 SRC = ROOT / "src"
