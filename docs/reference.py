@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "reference"
 MODULES = (
     "models", "layers", "activations", "losses", "metrics", "optimizers", "optimizers.schedules", "initializers",
     "callbacks", "utils", "backend", "regularizers", "constraints", "saving", "convert", "preprocessing.sequence",
-    "preprocessing.text", "gradients", "kernels", "datasets", "plot", "errors",
+    "preprocessing.text", "gradients", "kernels", "datasets", "plot", "sklearn", "errors",
 )  # fmt: skip
 
 SECTIONS = ("Args", "Attributes", "Returns", "Raises", "Source", "Shapes")

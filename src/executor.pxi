@@ -23,6 +23,7 @@ cdef extern from "threads.h" nogil:
     void nn_deal(nn_job job, void *context, int shares)
     int nn_get_limit()
     void nn_set_limit(int threads)
+    int nn_own_limit
 
 cdef enum:
     # Where an operand lives: the memories in the order in which run() takes them, then the caller's arrays.
@@ -673,3 +674,11 @@ def set_num_threads(int threads):
 def get_num_threads():
     """The most threads that a run uses."""
     return nn_get_limit()
+
+
+def set_own_threads(int threads):
+    """Let runs of the calling thread use up to ``threads`` threads, 0: as many as all others; returns what it was."""
+    global nn_own_limit
+    before = nn_own_limit
+    nn_own_limit = threads
+    return before

@@ -52,6 +52,7 @@ static struct {
 } nn_team = {.mutex = NN_MUTEX, .changed = NN_CONDITION};
 
 static int nn_limit; /* the most threads that a job gets; 0: not set yet */
+static __thread int nn_own_limit; /* the same for jobs of this thread alone, in its place; 0: there is none */
 
 #define NN_LOAD(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define NN_STORE(p, v) __atomic_store_n(p, v, __ATOMIC_SEQ_CST)
@@ -187,7 +188,7 @@ static void nn_deal(nn_job job, void *context, int shares) {
 NN_EXPORT int nncore_threads(void);
 NN_EXPORT int nncore_threads(void) { return __atomic_load_n(&nn_limit, __ATOMIC_RELAXED); }
 
-static int nn_get_limit(void) { return __atomic_load_n(&nn_limit, __ATOMIC_RELAXED); }
+static int nn_get_limit(void) { return nn_own_limit ? nn_own_limit : __atomic_load_n(&nn_limit, __ATOMIC_RELAXED); }
 
 static void nn_set_limit(int threads) {
     __atomic_store_n(&nn_limit, threads < NN_MOST_THREADS ? threads : NN_MOST_THREADS, __ATOMIC_RELAXED);

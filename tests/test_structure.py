@@ -188,6 +188,16 @@ datasets.schema
 datasets.table
 datasets
 problem
+# what other libraries call
+sklearn.classes
+sklearn.lbfgs
+sklearn.objective
+sklearn.rows
+sklearn.stopping
+sklearn.perceptron
+sklearn.mlp
+sklearn.wrappers
+sklearn
 """
 
 _COMMANDS = "places tasks results train predict info convert"

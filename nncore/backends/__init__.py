@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from nncore.arguments import positive_int
 from nncore.backends.base import Backend, Epoch, Executable, Memory, Poll, Predictor
@@ -12,7 +14,7 @@ from nncore.errors import MissingExtensionError, unknown_name
 
 __all__ = [
     "Backend", "Epoch", "Executable", "Memory", "Poll", "Predictor", "config_summary", "current", "get_backend",
-    "get_num_threads", "load_native", "set_backend", "set_num_threads", "show_config",
+    "get_num_threads", "load_native", "own_num_threads", "set_backend", "set_num_threads", "show_config",
 ]  # fmt: skip
 
 NAMES = ("native", "numpy")
@@ -31,6 +33,17 @@ def set_num_threads(threads: int) -> None:
         ValueError: unless it is a positive integer.
     """
     load_native().set_num_threads(positive_int("set_num_threads", "threads", threads))
+
+
+@contextmanager
+def own_num_threads(threads: int) -> Iterator[None]:
+    """Inside, runs that this thread starts use up to ``threads`` threads; those of others are as they were."""
+    native = load_native()
+    before = native.set_own_threads(threads)
+    try:
+        yield
+    finally:
+        native.set_own_threads(before)
 
 
 def get_num_threads() -> int:
