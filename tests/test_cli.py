@@ -441,6 +441,24 @@ def test_a_wrong_command_line_ends_with_2(argv: list[str], message: str, capsys:
     assert message in err
 
 
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (MemoryError(), "there is not enough memory."),
+        (MemoryError("Unable to allocate 9 TiB"), "Unable to allocate 9 TiB"),
+    ],
+)
+def test_data_that_memory_cannot_hold(
+    error: MemoryError, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load() -> None:
+        raise error
+
+    monkeypatch.setitem(problem.IMAGES, "mnist", (load, *problem.IMAGES["mnist"][1:]))
+    assert cli.main(["train", "mnist"]) == 1
+    assert capsys.readouterr().err == f"nncore: error: {message}\n"
+
+
 def test_no_command_prints_the_help_and_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     out, err = capsys.readouterr()

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError, ImportError, ArithmeticError, MemoryError) as error:
-        print(f"nncore: error: {error or 'there is not enough memory.'}", file=sys.stderr)
+        print(f"nncore: error: {str(error) or 'there is not enough memory.'}", file=sys.stderr)
         return 1
     return 0
 
