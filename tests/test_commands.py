@@ -328,7 +328,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
     assert int(done.stdout) < 60  # MB; the numbers take 24 and their pieces as much, all cells as text over 170
 
 
-@pytest.mark.parametrize("suffix, package", [(".safetensors", "safetensors")])
+@pytest.mark.parametrize("suffix, package", [(".safetensors", "safetensors"), (".keras", "h5py"), (".h5", "h5py")])
 def test_a_package_that_is_missing_is_noticed_before_training(
     suffix: str, package: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -407,6 +407,9 @@ def test_every_format_of_models_is_all_that_predicting_needs(suffix: str, capsys
     assert run(capsys, "predict", f"model{suffix}", "houses.csv") == expected
     run(capsys, "convert", f"model{suffix}", "back.npz")
     assert run(capsys, "predict", "back.npz", "houses.csv") == expected
+    first, last = read_metadata("model.npz"), read_metadata("back.npz")
+    assert last["task"] == first["task"]
+    assert last["nncore"] == first["nncore"]
     clear_session()  # a command is a process of its own, and names layers from the beginning
     train(capsys, "--target", "class", "--drop", "price", "--epochs", "3", "--save", f"saved{suffix}")
     assert run(capsys, "predict", f"saved{suffix}", "houses.csv") == expected
@@ -426,6 +429,46 @@ def test_convert_to_weights(capsys: pytest.CaptureFixture[str]) -> None:
     other.set_weights([np.zeros_like(w) for w in other.get_weights()])
     other.load_weights("weights.npz")
     np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras's on NumPy 2
+def test_keras_predicts_what_the_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+    """A model of a table in Keras's format, its layers for units included; and Keras's own model on a table."""
+    import keras
+
+    train(capsys, "--target", "price", "--drop", "class", "--save", "model.keras")
+    rows = [["100", "Rome", "1990"], ["60.5", "Ulm", "1955"]]
+    with open("new.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["size", "town", "built"], *rows])
+    out, _ = run(capsys, "predict", "model.keras", "new.csv")
+    x = np.array([[100, 0, 1, 0, 1990], [60.5, 0, 0, 1, 1955]], np.float32)
+    theirs = keras.models.load_model("model.keras")
+    np.testing.assert_allclose([float(row[0]) for row in table(out)[1]], theirs.predict(x, verbose=0)[:, 0], rtol=1e-6)
+    theirs.save("theirs.keras")
+    run(capsys, "convert", "theirs.keras", "theirs.npz")
+    with open("x.csv", "w", newline="") as file:
+        csv.writer(file).writerows([list("abcde"), *x.tolist()])
+    assert run(capsys, "predict", "theirs.npz", "x.csv") == (out, "")
+
+
+def test_weights_alone_go_where_they_are_named_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    model = nncore.Sequential([nncore.Input((2,)), nncore.layers.Dense(3)])
+    kernel = model.get_weights()[0]
+    model.save_weights("by_place.weights.h5")
+    model.save_weights("by_layer.h5")
+    for source, target in [
+        ("by_place.weights.h5", "a.safetensors"),
+        ("a.safetensors", "b.npz"),
+        ("by_layer.h5", "c.hdf5"),
+    ]:
+        run(capsys, "convert", source, target)
+        model.set_weights([np.zeros_like(w) for w in model.get_weights()])
+        model.load_weights(target)
+        np.testing.assert_array_equal(model.get_weights()[0], kernel)
+    for source, target in [("by_place.weights.h5", "d.h5"), ("by_layer.h5", "d.npz")]:
+        assert "nothing in it says which is which" in refused(capsys, "convert", source, target)
+        assert not Path(target).exists()
 
 
 def test_convert_to_another_program(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from nncore import console
 from nncore.cli.places import EXPORTS, check_place, check_suffix, in_words, is_of
 from nncore.export import export
 from nncore.saving.files import MODELS, WEIGHTS, Contents, read, write
-from nncore.saving.whole import model_of
+from nncore.saving.weights import weights_of
+from nncore.saving.whole import contents_of, model_of
 
 READABLE = {**WEIGHTS, **MODELS}
+OF_KERAS_2 = (".h5", ".hdf5")
+"""The formats with Keras 2's layout."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,13 +57,31 @@ def _convert(arguments: argparse.Namespace) -> None:
         raise FileExistsError(f"convert: {target!r} is there already. --overwrite replaces it.")
     check_place("convert: OUT", target)
     contents = read("convert", source, READABLE)
-    if is_of(target, WEIGHTS) and (contents.config is None or not is_of(target, MODELS)):
-        weights = {name: array for name, array in contents.arrays.items() if not name.startswith("optimizer/")}
-        write("convert", target, Contents(weights), WEIGHTS)
-    elif contents.config is None:
-        raise ValueError(f"convert: {source!r} holds weights alone, and {target!r} needs a whole model.")
+    if contents.config is None:
+        _check_weights(source, target, contents)
+        write("convert", target, contents, WEIGHTS)
     elif is_of(target, MODELS):
-        write("convert", target, contents, MODELS)
+        model = model_of(contents, source, None, compile=True)
+        write("convert", target, _with_history(contents_of(model, {}), contents.metadata), MODELS)
+    elif is_of(target, WEIGHTS):
+        write("convert", target, weights_of(model_of(contents, source, None, compile=False)), WEIGHTS)
     else:
         export(model_of(contents, source, None, compile=False), target)
     console.write(f"{target}: {os.path.getsize(target):,} bytes\n")
+
+
+def _with_history(contents: Contents, metadata: Mapping[str, Any]) -> Contents:
+    """What was read and made a model of, with what that doesn't know: how its training went, what the user added."""
+    own = metadata.get("nncore", {}) | contents.metadata["nncore"]
+    return replace(contents, metadata={**metadata, "nncore": own})
+
+
+def _check_weights(source: str, target: str, contents: Contents) -> None:
+    """Checks that weights alone, without a model, are all that ``target`` needs."""
+    if not is_of(target, WEIGHTS):
+        raise ValueError(f"convert: {source!r} holds weights alone, and {target!r} needs a whole model.")
+    if bool(contents.by_layer) != is_of(target, OF_KERAS_2):
+        raise ValueError(
+            f"convert: {source!r} holds weights alone. {in_words(OF_KERAS_2)} name them by layers, others by "
+            f"places, and nothing in it says which is which. In Python: load_weights and save_weights of the model."
+        )
