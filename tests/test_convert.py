@@ -23,11 +23,11 @@ from test_onnx import STACKS, with_trained_weights
 import nncore
 from nncore import layers, random
 from nncore.convert import from_keras, from_sklearn, from_torch, modules, to_torch
-from nncore.convert.keras import chain
 from nncore.convert.torch import FROM
 from nncore.datasets import digits
 from nncore.layers import Activation, Dense, Embedding, Flatten, Input, Lambda, Layer
 from nncore.models import Sequential, model_from_json
+from nncore.saving.chains import as_sequential
 
 Array = np.ndarray[Any, Any]
 peers = pytest.mark.peers
@@ -450,33 +450,49 @@ def entry(name: str, *sources: str, calls: int = 1, kwargs: Any = None) -> dict[
 START = {"class_name": "InputLayer", "name": "in", "config": {"name": "in"}, "inbound_nodes": []}
 
 
-def functional(*entries: Any, ends: Any = ("c", 0, 0)) -> dict[str, Any]:
-    return {"name": "net", "layers": [START, *entries], "input_layers": ["in", 0, 0], "output_layers": list(ends)}
+def functional(*entries: Any, ends: Any = ("c", 0, 0), name: str = "net") -> dict[str, Any]:
+    config = {"name": name, "layers": [START, *entries], "input_layers": ["in", 0, 0], "output_layers": list(ends)}
+    return {"class_name": "Functional", "name": name, "config": config}
+
+
+def names(config: dict[str, Any]) -> list[Any]:
+    """Of the layers of a ``Sequential``, and inside it."""
+    assert config["class_name"] == "Sequential"
+    return [names(e) if e["class_name"] == "Sequential" else e["config"]["name"] for e in config["config"]["layers"]]
 
 
 def test_chains() -> None:
-    """In any order, and with the ends in lists or alone."""
+    """In any order, with the ends in lists or alone, one inside another, and as Keras 2 wrote them."""
     a, b, c = entry("a", "in"), entry("b", "a", kwargs={"mask": None}), entry("c", "b")
-    assert chain(functional(c, a, b)) == [a, b, c]
-    assert chain(functional(a, b, c, ends=[["c", 0, 0]])) == [a, b, c]
-    assert chain({"name": "net", "layers": [START, a, c]}) == [a, c]
-    assert chain(functional(a, b, c, ends=("b", 0, 0)) | {"layers": [START, a, b]}) == [a, b]
+    assert names(as_sequential(functional(c, a, b))) == ["in", "a", "b", "c"]
+    assert names(as_sequential(functional(a, b, c, ends=[["c", 0, 0]]))) == ["in", "a", "b", "c"]
+    inside = {**functional(a, b, ends=("b", 0, 0), name="b"), "inbound_nodes": b["inbound_nodes"]}
+    assert names(as_sequential(functional(a, inside, c))) == ["in", "a", ["in", "a", "b"], "c"]
+    around = {"class_name": "Sequential", "config": {"name": "around", "layers": [START, inside]}}
+    assert names(as_sequential(around)) == ["in", ["in", "a", "b"]]
+    older = {**entry("c"), "inbound_nodes": [[["a", 0, 0, {"mask": None}]]]}
+    assert names(as_sequential(functional(a, older))) == ["in", "a", "c"]
+    assert as_sequential(a) is a
 
 
 @pytest.mark.parametrize(
     "config, words",
     [
-        (functional(entry("a", "in"), entry("b", "in"), entry("c", "a")), "2 layers behind 'in'"),
-        (functional(entry("a", "in"), entry("b", "a"), entry("c", "b"), ends=("b", 0, 0)), "Some lead aside"),
-        (functional(entry("a", "in"), entry("c", "a", "in")), "'c' must be called with the output of one layer alone"),
+        (functional(entry("a", "in"), entry("b", "in"), entry("c", "a")), "'b' leads aside"),
+        (functional(entry("a", "in"), entry("b", "a"), entry("c", "b"), ends=("b", 0, 0)), "'c' leads aside"),
+        (functional(entry("a", "in"), entry("c", "a", "in")), "'c' is called with the outputs of 2 layers"),
         (functional(entry("a", "in"), entry("c", "a", calls=2)), "'c' is called 2 times"),
-        (functional(entry("a", "in"), entry("c", "a", kwargs={"training": True})), "['training']"),
+        (functional(entry("a", "in"), entry("c", "a", kwargs={"training": True})), "'c' is called with training"),
+        (
+            functional(entry("a", "in"), {**entry("c"), "inbound_nodes": [[["a", 0, 0, {"training": True}]]]}),
+            "'c' is called with training",
+        ),
         (functional(entry("a", "in"), ends=[["a", 0, 0], ["in", 0, 0]]), "one input and one output"),
-        (functional(entry("a", "in"), ends=[["c", 0, 0]]), "0 layers behind 'a'"),
+        (functional(entry("a", "c"), entry("c", "a")), "'c' is called again"),
     ],
 )  # fmt: skip
 def test_models_that_are_no_chain(config: dict[str, Any], words: str) -> None:
-    refused(lambda: chain(config), "from_keras: ", words)
+    refused(lambda: as_sequential(config), "the functional model 'net' is no chain: ", words)
 
 
 def test_what_is_no_model_of_keras() -> None:
@@ -584,7 +600,7 @@ def test_models_of_keras_that_are_not_taken(keras: Any) -> None:
         (of(k.Dense(3, activation=lambda x: x)), "(Dense)", "lambda"),
         (of(keras.Sequential([k.ReLU(), k.LSTM(3)], name="inside")), "'inside' (Sequential)", "layer 1, 'lstm' (LSTM)"),
         (of(k.Dense(3), shape=(None, 3)), "input_shape=(None, None, 3)"),
-        (keras.Model(a, k.Add()([a, k.Dense(3)(a)])), "'add' must be called with"),
+        (keras.Model(a, k.Add()([a, k.Dense(3)(a)])), "is no chain: 'add' is called with the outputs of 2"),
         (keras.Model([a, keras.Input((3,))], k.Dense(2)(a)), "one input"),
         (of(k.RMSNormalization(axis=1)), "layer 0", "of other axes than the last", "[1]"),
         (of(k.Dense(3), k.Embedding(3, 2)), "(Embedding)", "must be the first layer"),

@@ -5,44 +5,67 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+Config = Mapping[str, Any]
+
 
 def as_sequential(config: Any) -> Any:
-    """The config of a chain as that of a ``Sequential``; that of another class as it is.
+    """The config of a chain as that of a ``Sequential``, also inside other models; that of another class as it is.
 
     Raises:
         ValueError: for a functional model that is no chain.
     """
-    if not isinstance(config, Mapping) or config.get("class_name") not in ("Functional", "Model"):
+    if not isinstance(config, Mapping) or config.get("class_name") not in ("Sequential", "Functional", "Model"):
         return config
     inner = config["config"]
+    if config["class_name"] == "Sequential":
+        if not isinstance(inner, Mapping) or "layers" not in inner:
+            return config
+        return {**config, "config": {**inner, "layers": [as_sequential(entry) for entry in inner["layers"]]}}
+    layers = [as_sequential({**entry, "inbound_nodes": []}) for entry in _in_order(inner)]
     return {
         **config, "module": "keras", "class_name": "Sequential", "registered_name": None, "build_config": None,
-        "config": {
-            "name": inner.get("name"), "trainable": inner.get("trainable", True), "layers": _in_order(inner),
-        },
+        "config": {"name": inner.get("name"), "trainable": inner.get("trainable", True), "layers": layers},
     }  # fmt: skip
 
 
-def _in_order(model: Mapping[str, Any]) -> list[Any]:
+def _in_order(model: Config) -> list[Config]:
     """The layers from the input to the output."""
     entries = {entry["name"]: entry for entry in model["layers"]}
-    outputs = list(_tensors(model["output_layers"]))
-    order: list[Any] = []
-    following = outputs
-    while following:
-        entry = entries[following[0]]
-        if len(following) > 1 or len(entry["inbound_nodes"]) > 1 or entry in order:
-            raise ValueError(_no_chain(model))
+    ends = list(_tensors(model["output_layers"]))
+    if len(ends) != 1 or len(list(_tensors(model["input_layers"]))) != 1:
+        raise _no_chain(model, "it must have one input and one output")
+    order: list[Config] = []
+    name: str | None = ends[0]
+    while name is not None:
+        entry = entries[name]
+        if entry in order:
+            raise _no_chain(model, f"{name!r} is called again with what comes of it")
         order.append(entry)
-        following = list(_tensors(entry["inbound_nodes"]))
-    if len(order) != len(entries):
-        raise ValueError(_no_chain(model))
-    return [{**entry, "inbound_nodes": []} for entry in reversed(order)]
+        name = _source(model, entry)
+    for name in entries:
+        if entries[name] not in order:
+            raise _no_chain(model, f"{name!r} leads aside")
+    return order[::-1]
 
 
-def _no_chain(model: Mapping[str, Any]) -> str:
-    return (
-        f"the functional model {model.get('name')!r} is no chain: nncore has models in which each layer takes the "
+def _source(model: Config, entry: Config) -> str | None:
+    """The layer whose output a layer takes; ``None`` for an input."""
+    calls, name = entry["inbound_nodes"], entry["name"]
+    if not calls:
+        return None
+    if len(calls) > 1:
+        raise _no_chain(model, f"{name!r} is called {len(calls)} times")
+    sources, settings = list(_tensors(calls[0])), sorted(_settings(calls[0]))
+    if len(sources) != 1:
+        raise _no_chain(model, f"{name!r} is called with the outputs of {len(sources)} layers")
+    if settings:
+        raise _no_chain(model, f"{name!r} is called with {', '.join(settings)} of its own")
+    return sources[0]
+
+
+def _no_chain(model: Config, why: str) -> ValueError:
+    return ValueError(
+        f"the functional model {model.get('name')!r} is no chain: {why}. In models of nncore each layer takes the "
         "output of the one before, and nothing else"
     )
 
@@ -54,9 +77,15 @@ def _tensors(value: Any) -> Iterator[str]:
             value = {"history": value["config"]["keras_history"]}
         for item in value.values():
             yield from _tensors(item)
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         if len(value) >= 3 and isinstance(value[0], str) and isinstance(value[1], int):
             yield value[0]
             return
         for item in value:
             yield from _tensors(item)
+
+
+def _settings(call: Any) -> Iterator[str]:
+    """The arguments by name that a layer is called with: ``kwargs``, or what stands last in a call of Keras 2."""
+    given = call["kwargs"] if isinstance(call, Mapping) else call[0][3] if len(call[0]) > 3 else {}
+    yield from (name for name, value in given.items() if value is not None)
