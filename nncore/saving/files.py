@@ -160,7 +160,7 @@ def write(method: str, path: str, contents: Contents, formats: Mapping[str, str]
     chosen = _format(path, formats)
     try:
         replace_file(path, lambda beside: chosen.write(beside, contents))
-    except (ImportError, MemoryError):
+    except (ImportError, MemoryError, ValueError):
         raise
     except Exception as error:  # h5py's and safetensors' own errors of full disks among them
         number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
@@ -200,7 +200,7 @@ def replace_file(path: str, write: Callable[[str], None]) -> None:
         if os.path.exists(beside):
             os.remove(beside)
         raise
-    if os.name == "posix":  # elsewhere folders cannot be opened
+    with suppress(OSError):  # the new file is there; not every system can flush a folder
         _flush(folder, os.O_RDONLY)
 
 
