@@ -23,9 +23,12 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from nncore.allowance import BESIDES
@@ -41,8 +44,6 @@ SECONDS = 20
 
 ROOM = 2**29
 """Bytes of address space beyond those that a process has when it begins."""
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 # Good files.
@@ -142,9 +143,12 @@ def of_bytes(data: bytes, rng: np.random.Generator) -> bytes:
 
 def of_json(text: bytes, rng: np.random.Generator) -> bytes:
     """Another text of JSON: values that are replaced, removed, added, or taken from elsewhere; or other bytes."""
+    try:
+        tree = json.loads(text)
+    except ValueError:  # it was changed before
+        return of_bytes(text, rng)
     if rng.random() < 0.2:
         return of_bytes(text, rng)
-    tree = json.loads(text)
     for _ in range(int(rng.integers(1, 4))):
         places: list[tuple[Any, Any]] = []
 
@@ -166,9 +170,9 @@ def of_json(text: bytes, rng: np.random.Generator) -> bytes:
         elif kind == 2 and isinstance(node, list):
             node[key:key] = node[:]
         elif kind == 3 and isinstance(node, dict):
-            node[str(rng.choice(NAMES))] = VALUES[rng.integers(len(VALUES))]
+            node[str(rng.choice(NAMES))] = deepcopy(VALUES[rng.integers(len(VALUES))])
         else:
-            node[key] = VALUES[rng.integers(len(VALUES))]
+            node[key] = deepcopy(VALUES[rng.integers(len(VALUES))])
     return json.dumps(tree).encode()
 
 
@@ -183,6 +187,8 @@ def of_zip(data: bytes, rng: np.random.Generator) -> bytes:
         del entries[name]
     elif kind == 1:
         entries[of_bytes(name.encode(), rng).decode("latin-1").replace("\0", "") or "x"] = entries.pop(name)
+    elif name.endswith(".h5") and rng.random() < 0.5:
+        entries[name] = of_hdf5(entries[name], rng)
     elif "json" in name:
         at = entries[name].index(b"{")  # behind the header of an array
         text = of_json(entries[name][at:], rng) if name.endswith(".json") else of_json(_in_array(entries[name]), rng)
@@ -221,8 +227,64 @@ def of_safetensors(data: bytes, rng: np.random.Generator) -> bytes:
     return struct.pack("<Q", len(header)) + header + data[8 + length :]
 
 
+def of_hdf5(data: bytes, rng: np.random.Generator) -> bytes:
+    """Another file that the library has written: with other texts, shapes, types, links, or lists of names."""
+    whole = io.BytesIO(data)
+    with h5py.File(whole, "r+") as file:
+        items: list[Any] = [file]
+        file.visititems(lambda _, item: items.append(item))
+        for _ in range(int(rng.integers(1, 3))):
+            item = items[rng.integers(len(items))] if rng.random() < 0.7 else file
+            if not item or not item.name:  # it was deleted
+                continue
+            names = sorted(item.attrs)
+            texts = [name for name in names if isinstance(item.attrs[name], str) and item.attrs[name][:1] == "{"]
+            if texts:
+                name = str(rng.choice(texts))
+                item.attrs[name] = of_json(item.attrs[name].encode(), rng).decode("latin-1").replace("\0", "")
+            elif names and rng.random() < 0.5:
+                item.attrs[str(rng.choice(names))] = ATTRIBUTES[rng.integers(len(ATTRIBUTES))]
+            elif item.name != "/":
+                with suppress(KeyError, RuntimeError):  # what was reached through a loop cannot be deleted
+                    name = item.name
+                    del file[name]
+                    REPLACEMENTS[rng.integers(len(REPLACEMENTS))](file, name)
+    return whole.getvalue()
+
+
+ATTRIBUTES: list[Any] = [
+    0, "x", b"dense", b"\xff", [b"\xff"], [b"dense", b"dense"], ["../../x"], np.zeros(1000), np.zeros((0,)), [b""],
+    "bfloat16",
+]  # fmt: skip
+REPLACEMENTS: list[Callable[[Any, str], Any]] = [
+    lambda file, name: None,
+    lambda file, name: file.create_group(name),
+    lambda file, name: file.create_dataset(name, (10**12,), "f4", chunks=(10**6,)),
+    lambda file, name: file.create_dataset(name, (2**30, 2**30), "f4"),
+    lambda file, name: file.create_dataset(name, (3,), "f4", chunks=(2**29,), maxshape=(None,)),
+    lambda file, name: file.create_dataset(name, (3, 3), "f4", maxshape=(None, 3)),
+    lambda file, name: file.create_dataset(name, data=np.zeros(10**5, "f4"), compression="gzip"),
+    lambda file, name: file.create_dataset(name, (10**6,), "f4", external=[("/dev/zero", 0, 4 * 10**6)]),
+    lambda file, name: file.create_dataset(name, data=["x" * 100], dtype=h5py.string_dtype()),
+    lambda file, name: file.create_dataset(name, data=np.zeros(3, [("x", "f4"), ("y", "O", (2,))][:1])),
+    lambda file, name: file.create_dataset(name, data=h5py.Empty("f4")),
+    lambda file, name: file.create_dataset(name, data=np.zeros((3, 3), "c8")),
+    lambda file, name: file.create_dataset(name, data=np.zeros((3, 3), "f2")),
+    lambda file, name: file.create_virtual_dataset(name, _elsewhere()),
+    lambda file, name: file.__setitem__(name, h5py.SoftLink(name)),
+    lambda file, name: file.__setitem__(name, h5py.ExternalLink("/etc/passwd", "/")),
+    lambda file, name: file.__setitem__(name, file),
+]
+
+
+def _elsewhere() -> Any:
+    layout = h5py.VirtualLayout((10**6,), "f4")
+    layout[:] = h5py.VirtualSource("/dev/zero", "x", (10**6,))
+    return layout
+
+
 STRUCTURED: dict[str, Callable[[bytes, np.random.Generator], bytes]] = {
-    ".npz": of_zip, ".safetensors": of_safetensors,
+    ".npz": of_zip, ".safetensors": of_safetensors, ".keras": of_zip, ".h5": of_hdf5, ".weights.h5": of_hdf5,
 }  # fmt: skip
 
 

@@ -7,7 +7,9 @@ attributes which layers there are and what their weights are called.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterable, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -66,12 +68,11 @@ def put(file: Any, contents: Contents) -> None:
 def read(path: str) -> Contents:
     """The weights in a file."""
     with h5py().File(path, "r") as file:
-        return weights(file)
+        return weights(Items(file, os.path.getsize(path)))
 
 
-def weights(file: Any) -> Contents:
-    """The weights in an open file, in either layout."""
-    found = Items(file)
+def weights(found: Items) -> Contents:
+    """The weights in a file, in either layout."""
     for place in ("", "model_weights"):
         if found.strings(place, "layer_names"):
             return Contents({}, by_layer=layers(found, place))
@@ -79,9 +80,15 @@ def weights(file: Any) -> Contents:
 
 
 class Items:
-    """What is in a file, checked: links and arrays that lead to other files are not followed."""
+    """What is in an open file, checked: links and arrays that lead to other files are not followed.
 
-    def __init__(self, file: Any) -> None:
+    Args:
+        file: The file.
+        size: Its bytes, compressed as it may be: the arrays, and the pieces they are read in, may take ``EXPANSION``
+            times as many.
+    """
+
+    def __init__(self, file: Any, size: int) -> None:
         self.groups: dict[str, Any] = {"": file}
         self.arrays: dict[str, Any] = {}
         library = h5py()
@@ -98,9 +105,9 @@ class Items:
                 raise ValueError(f"the values of {name!r} are in another file")
             if item.dtype.kind not in "biuf" or item.shape is None or "dtype" in item.attrs:
                 raise ValueError(f"{name!r} holds no numbers that nncore has: {item.attrs.get('dtype', item.dtype)}")
-        size, limit = sum(item.nbytes for item in self.arrays.values()), EXPANSION * file.id.get_filesize()
-        if size > limit:
-            raise ValueError(f"its arrays would take {size:,} bytes, {EXPANSION} times the file's size is {limit:,}")
+        needed, limit = sum(map(_memory, self.arrays.values())), EXPANSION * size
+        if needed > limit:
+            raise ValueError(f"its arrays would take {needed:,} bytes, {EXPANSION} times the file's size is {limit:,}")
 
     def array(self, name: str) -> Array:
         """The array of a name; ``ValueError`` where there is none."""
@@ -119,6 +126,11 @@ class Items:
         for i in range(len(attributes)):
             parts += [_text(item) for item in attributes.get(f"{attribute}{i}", ())]
         return parts
+
+
+def _memory(item: Any) -> int:
+    """The bytes that it takes to read an array; of a piece that is compressed, HDF5 makes room for the whole."""
+    return int(max(item.nbytes, prod(item.chunks or (0,)) * item.dtype.itemsize))
 
 
 def _text(item: Any) -> str:

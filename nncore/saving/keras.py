@@ -42,7 +42,7 @@ def read(path: str) -> Contents:
         config = json.loads(archive.read(CONFIG))
         described = json.loads(archive.read(METADATA)) if METADATA in archive.namelist() else {}
         with h5py.File(io.BytesIO(archive.read(WEIGHTS)), "r") as file:
-            arrays = hdf5.weights(file).arrays
+            arrays = hdf5.weights(hdf5.Items(file, os.path.getsize(path))).arrays
     return Contents(arrays, as_sequential(config), {**described, **described.pop("metadata", {})})
 
 

@@ -10,6 +10,7 @@ then cannot train. So nncore writes it into a group that Keras does not look for
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from nncore.saving import hdf5
@@ -47,12 +48,12 @@ def _put(file: Any, contents: Contents) -> None:
 def read(path: str) -> Contents:
     """What is in a file."""
     with hdf5.h5py().File(path, "r") as file:
-        contents = hdf5.weights(file)
+        found = hdf5.Items(file, os.path.getsize(path))
+        contents = hdf5.weights(found)
         if "model_config" not in file.attrs:
             return contents
         texts = {name: json.loads(file.attrs[name]) for name in ("model_config", "training_config", METADATA)
                  if name in file.attrs}  # fmt: skip
-        found = hdf5.Items(file)
         state = next((hdf5.listed(found, place) for place in STATE if place in found.groups), {})
     config = as_sequential(_full(texts["model_config"]))
     if "training_config" in texts:
