@@ -31,6 +31,9 @@ from nncore.version import __version__
 
 Array = np.ndarray[Any, Any]
 
+FMA = {"numpy": -1, "native (baseline)": 0}
+"""Whether multiply-adds of a backend round once; of NumPy it is not known. Those of all others do."""
+
 TESTS = 4
 """Samples in a file's own test,"""
 TEST_NUMBERS = 4096
@@ -98,7 +101,7 @@ def source(model: Any, file: str, prefix: str | None = None, test: Any = None) -
         test_x=_array(f"{p}_test_x", np.asarray(x, np.float32), "samples"),
         test_y=_array(f"{p}_test_y", y, "model.predict(samples)"),
         backend=backend,
-        fused=int(_rounds_once(backend)),
+        fma=FMA.get(backend, 1),
     )
 
 
@@ -149,11 +152,6 @@ def _samples(first: Layer, shape: Sequence[int | None]) -> Array:
     if first.takes_integers:
         return rng.integers(0, getattr(first, "input_dim", 1), (rows, *sample)).astype(np.int32)
     return rng.normal(size=(rows, *sample)).astype(np.float32)
-
-
-def _rounds_once(backend: str) -> bool:
-    """Whether multiply-adds of a backend, as ``config_summary`` has it, round once."""
-    return backend not in ("numpy", "native (baseline)")
 
 
 # The program in memory.

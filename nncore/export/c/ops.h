@@ -69,20 +69,26 @@ static float row_sum(const float *x, int n)
 static float row_squares(const float *x, float center, int n)
 {
     float s[16] = {0};
-    for (int j = 0; j < n; j++) {
-        const float apart = x[j] - center;
-        s[j % 16] += apart * apart;
-    }
+    int j = 0;
+    for (; j + 16 <= n; j += 16)
+        for (int i = 0; i < 16; i++)
+            s[i] += (x[j + i] - center) * (x[j + i] - center);
+    for (int i = 0; j + i < n; i++)
+        s[i] += (x[j + i] - center) * (x[j + i] - center);
     return sum_of_16(s);
 }
 
 static float row_max(const float *x, int n)
 {
     float top[16];
+    int j = 0;
     for (int i = 0; i < 16; i++)
         top[i] = -INFINITY;
-    for (int j = 0; j < n; j++)
-        top[j % 16] = larger(top[j % 16], x[j]);
+    for (; j + 16 <= n; j += 16)
+        for (int i = 0; i < 16; i++)
+            top[i] = larger(top[i], x[j + i]);
+    for (int i = 0; j + i < n; i++)
+        top[i] = larger(top[i], x[j + i]);
     for (int half = 8; half > 0; half /= 2)
         for (int i = 0; i < half; i++)
             top[i] = larger(top[i], top[i + half]);
