@@ -571,8 +571,9 @@ class Sequential(Layer):
 
         Args:
             filepath: Where to.
-            format: By default what the suffix of ``filepath`` says.
-            options: Of the format.
+            format: ``"onnx"``, or ``"c"`` for C99; by default what the suffix of ``filepath`` says.
+            options: Of the format. C takes ``prefix``, which the names of its functions start with, by default the name
+                of the file, and ``test``, samples for the file's own test.
 
         Raises:
             ValueError: where the model is not built, for an unknown format, and for a layer that the format has no
