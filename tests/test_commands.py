@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from nncore import cli, problem
 from nncore.backend import clear_session
 from nncore.cli import results
 from nncore.models import load_model
-from nncore.saving import read_metadata
+from nncore.saving import files, read_metadata
 from nncore.saving.files import MODELS
 
 ROOT = Path(nncore.__file__).parent.parent
@@ -165,6 +166,20 @@ def test_the_score_is_that_of_the_lines_with_a_target(capsys: pytest.CaptureFixt
     assert again == out
     assert err == f"Accuracy       {100 * right / 38:.2f} % ({right} of 38 right)\n"
     assert 30 < right < 38
+
+
+def test_numbers_that_float32_cannot_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    """Seconds since 1970, to within some, of which float32 has every 128th."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    with open("t.csv", "w", newline="") as file:
+        rows = zip(x.tolist(), (1_700_000_000 + 40 * x + 0.5).tolist(), strict=True)
+        csv.writer(file).writerows([["x", "t"], *rows])
+    run(capsys, "train", "t.csv", "--target", "t", "--quiet", "--save", "t.npz")
+    out, err = run(capsys, "predict", "t.npz", "t.csv")
+    errors = np.array([float(row[0]) for row in table(out)[1]]) - (1_700_000_000 + 40 * x + 0.5)
+    assert np.abs(errors).mean() < 4
+    assert float(err.split()[1]) == pytest.approx(np.abs(errors).mean(), rel=1e-3)
 
 
 def test_output_goes_into_a_file(capsys: pytest.CaptureFixture[str]) -> None:
@@ -361,6 +376,32 @@ def test_info_of_a_model(capsys: pytest.CaptureFixture[str]) -> None:
         found["From"],
     )
     assert "Total params: 1,54" in out
+
+
+def test_info_of_a_model_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    model = nncore.Sequential([nncore.layers.Dense(3)])
+    model.save("unbuilt.npz")
+    out, _ = run(capsys, "info", "unbuilt.npz")
+    assert not re.search("^(Input|Optimizer|Trained)", out, re.MULTILINE)
+    model = nncore.Sequential([nncore.Input((2,)), nncore.layers.Dense(3)])
+    schedule = nncore.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9)
+    model.compile(nncore.optimizers.SGD(schedule), "mean_squared_error")
+    model.save("scheduled.npz")
+    out, _ = run(capsys, "info", "scheduled.npz")
+    assert re.search(r"^Optimizer +sgd, learning rate 0\.5$", out, re.MULTILINE)
+    assert "the model must be built" in refused(capsys, "predict", "unbuilt.npz", "x.csv")
+
+
+@pytest.mark.parametrize(
+    "own", [{"epochs": 3}, {"epochs": "x", "metrics": {}}, {"epochs": 3, "metrics": {"loss": "x"}}]
+)
+def test_what_a_file_says_of_its_training_is_checked(
+    own: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    nncore.Sequential([nncore.Input((2,)), nncore.layers.Dense(3)]).save("own.npz")
+    contents = files.read("read", "own.npz", MODELS)
+    files.write("write", "own.npz", replace(contents, metadata={"nncore": own}), MODELS)
+    assert "own.npz: what it says of its training is damaged" in refused(capsys, "info", "own.npz")
 
 
 def test_info_of_weights(capsys: pytest.CaptureFixture[str]) -> None:

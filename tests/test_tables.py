@@ -187,6 +187,7 @@ def test_numbers_float32_cannot_square_are_scaled(scale: float, tmp_path: Path) 
 
 def test_a_column_of_one_value_is_not_scaled_by_rounding_errors() -> None:
     assert mean_and_scale(np.full(13, 0.3)) == (pytest.approx(0.3), 1.0)
+    assert mean_and_scale(np.array([0, 1e-320]))[1] == 1.0
 
 
 def test_numbers_are_standardised_by_a_layer_and_categories_are_not(tmp_path: Path) -> None:

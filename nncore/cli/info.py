@@ -14,7 +14,7 @@ from nncore import console
 from nncore.cli.places import check_suffix
 from nncore.cli.results import Rows, table
 from nncore.cli.tasks import Task, task_of
-from nncore.datasets.schema import CategoryFeature, listed
+from nncore.datasets.schema import CategoryFeature, Feature, listed
 from nncore.saving import load_model
 from nncore.saving.files import MODELS, WEIGHTS, Contents, read
 
@@ -47,7 +47,11 @@ def _info(arguments: argparse.Namespace) -> None:
         return
     model = load_model(path)
     task = task_of(path, contents.metadata)
-    rows = [("File", f"{path}, a model, {os.path.getsize(path):,} bytes"), *_history(contents, model)]
+    try:
+        history = _history(contents, model)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: what it says of its training is damaged ({error!r}).") from error
+    rows = [("File", f"{path}, a model, {os.path.getsize(path):,} bytes"), *history]
     console.write(table(rows + (_of_task(task) if task else [])) + "\n")
     model.summary()
 
@@ -80,15 +84,13 @@ def _of_task(task: Task) -> Rows:
     return rows
 
 
-def _described(feature: Any) -> str:
-    fill = (
-        ""
-        if feature.fill is None
-        else f" (missing: {feature.fill if feature.kind == 'texts' else f'{feature.fill:.4g}'})"
-    )
+def _described(feature: Feature) -> str:
+    """A column, and what a missing value counts as in it."""
     if isinstance(feature, CategoryFeature):
-        return f"{feature.name!r}, one of {feature.width} texts{fill}"
-    return f"{feature.name!r}{fill}"
+        what, fill = f"{feature.name!r}, one of {feature.width} texts", feature.fill
+    else:
+        what, fill = repr(feature.name), None if feature.fill is None else f"{feature.fill:.4g}"
+    return what if fill is None else f"{what} (missing: {fill})"
 
 
 def _arrays(contents: Contents) -> str:

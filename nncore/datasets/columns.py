@@ -29,7 +29,7 @@ ROWS = 512
 """How many are looked at together: a large file isn't held as text, and what is fits into the cache."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
     """A cell of a file."""
 

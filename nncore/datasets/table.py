@@ -178,7 +178,8 @@ def _check_any(path: str | Path, name: str, values: Array) -> None:
 def mean_and_scale(values: Array) -> tuple[float, float]:
     """Mean and standard deviation, 1 where the values do not vary."""
     varies = values.max() > values.min()  # rounding may give a column of one value a deviation above 0
-    return float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64)) if varies else 1.0
+    scale = float(values.std(dtype=np.float64)) if varies else 0.0  # which underflows where values are below 1e-160
+    return float(values.mean(dtype=np.float64)), scale or 1.0
 
 
 def _kept_out(values: Array) -> tuple[float, float]:
