@@ -10,7 +10,10 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FunctionType
 from typing import Any
 
@@ -20,6 +23,7 @@ import pytest
 import test_bad_input
 import test_compile
 import test_compiler
+import test_convert
 import test_data_kinds
 import test_determinism
 import test_golden
@@ -33,6 +37,7 @@ import test_means_of_losses
 import test_models
 import test_noise
 import test_normalization
+import test_onnx
 import test_ops
 import test_optimizers
 import test_regularizers
@@ -49,9 +54,9 @@ from nncore import (
     loops,
     losses,
     metrics,
-    models,
     ops,
     random,
+    running,
     sources,
     training,
 )
@@ -62,6 +67,8 @@ from nncore.layers import Dropout
 from nncore.metrics import confusion
 from nncore.optimizers import Muon, Nadam, Optimizer
 
+onnx = import_module("nncore.export.onnx")
+convert_sklearn, convert_torch = (import_module(f"nncore.convert.{name}") for name in ("sklearn", "torch"))
 numpy_backend = import_module("nncore.backends.numpy")
 optimizing = import_module("nncore.optimizers.base")
 autodiff, fuse, lower, plan = (
@@ -108,6 +115,20 @@ def more_losses(head: str) -> Test:
 def numbered(test: Callable[[int], Any], *numbers: int) -> Test:
     """The test of several random models."""
     return lambda: [test(number) for number in numbers]
+
+
+def in_folder(test: Callable[[Path], Any]) -> Test:
+    """A test that wants a folder."""
+
+    def run() -> None:
+        with TemporaryDirectory() as folder:
+            test(Path(folder))
+
+    return run
+
+
+def in_onnx(stack: str) -> Test:
+    return in_folder(partial(test_onnx.test_layers, stack))
 
 
 FAULTS: dict[str, tuple[Any, str, str, Test]] = {
@@ -615,7 +636,7 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
     ),
     # training
     "validation begins a row late": (
-        models._split,
+        running._split,
         "int(len(data) * (1 - share))",
         "int(len(data) * (1 - share)) + 1",
         lambda: test_training.test_validation_split_sizes(0.5, 21),
@@ -699,7 +720,33 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         "pass",
         test_bad_input.test_row_of_a_large_array,
     ),
-}
+    # models for other programs, and from them
+    "ONNX's softmax is over the batch": (onnx.softmax, "axis=-1", "axis=0", in_onnx("Softmax of three axes")),
+    "ONNX's sparsemax supports one value alone": (
+        onnx.sparsemax, "), 1.0)", "), 0.0)", in_onnx("sparsemax of three axes"),
+    ),
+    "ONNX's views are of one sample": (
+        onnx._Translation.value, "[0 if n is None", "[1 if n is None", in_onnx("Flatten of three axes"),
+    ),
+    "ONNX's exchanges of axes leave them": (
+        onnx.swap, "lead + 1, lead, lead + 2", "lead, lead + 1, lead + 2", in_onnx("Permute of three axes"),
+    ),
+    "a part of a weight is its beginning in ONNX": (
+        onnx._Translation._array, "[first : first +", "[0 :",
+        in_folder(test_onnx.test_what_depends_on_weights_alone_is_a_constant),
+    ),
+    "what is written over a constant is not seen in ONNX": (
+        onnx._Translation._keep, "!= root}", "!= None}",
+        in_folder(test_onnx.test_what_depends_on_weights_alone_is_a_constant),
+    ),
+    "a scaler's minimum has the wrong sign": (
+        convert_sklearn._scaling, "-step.min_", "step.min_", lambda: test_convert.test_pipelines("min and max"),
+    ),
+    "a state_dict's weights are not checked against one another": (
+        convert_torch._from_state, "if outputs != inputs", "if outputs > 10 * inputs",
+        test_convert.test_state_dicts_that_say_too_little,
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.usefixtures("seed")
