@@ -680,15 +680,13 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     began = time.perf_counter()
     assert not killed(tmp_path / "alone", None, None)
     took = (time.perf_counter() - began) / 2  # the rest is the start
-    moments, kills, folder = random.Random(20), 0, tmp_path
+    moments, kills = random.Random(20), 0
     for number in itertools.count():
         folder = tmp_path / str(number)
         folder.mkdir()
         save_freq = ("epoch", 9)[number % 2]
-        while kills < 20 and killed(folder, save_freq, moments.uniform(0, took)):
-            kills += 1
-        if not (folder / "result.npz").exists():
-            assert not killed(folder, save_freq, None)
+        while not (folder / "result.npz").exists():
+            kills += killed(folder, save_freq, moments.uniform(0, took) if kills < 20 else None)
         assert results(folder) == results(tmp_path / "alone")
         if kills == 20:
             return
