@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from nncore.metrics import Score
 from nncore.ops import Shuffle
 from nncore.sources import Batch, Source, place
 from nncore.training import Logs, Machine, Trainer, one_pass
+
+if TYPE_CHECKING:
+    from nncore.resume import Backups
 
 Array = np.ndarray[Any, Any]
 Stopped = Callable[[], bool]
@@ -360,12 +363,12 @@ def fit(
             numbers = backups.resume(numbers)
             logs = backups.logs
         for number in numbers:
-            inside = backups is not None and backups.inside
-            if not inside and not feed.begin():
+            broken_off = backups if backups is not None and backups.inside else None
+            if broken_off is None and not feed.begin():
                 break
             callbacks.on_epoch_begin(number)
-            if inside:
-                backups.enter()
+            if broken_off is not None:
+                broken_off.enter()
             trained = _train(trainer, feed, callbacks, stopped, guard, number, backups)
             if guard.trips():
                 error = _recover(trainer, feed, callbacks, guard, number)
@@ -392,7 +395,7 @@ def fit(
 
 def _backups(
     trainer: Trainer, feed: Feed, validation: Feed | None, callbacks: CallbackList, validation_freq: Any
-) -> Any:  # fmt: skip
+) -> Backups | None:  # fmt: skip
     """The ``Backups`` of a training where a callback keeps them, else ``None``."""
     keeper = callbacks.keeper
     if keeper is None:
@@ -403,7 +406,8 @@ def _backups(
 
 
 def _train(
-    trainer: Trainer, feed: Feed, callbacks: CallbackList, stopped: Stopped, guard: Guard, number: int, backups: Any
+    trainer: Trainer, feed: Feed, callbacks: CallbackList, stopped: Stopped, guard: Guard, number: int,
+    backups: Backups | None,
 ) -> Logs:  # fmt: skip
     """Train on every batch that is not done; the optimizer's step count is right even when the run is broken off."""
     optimizer = trainer.optimizer

@@ -61,7 +61,7 @@ class Backups:
             "layers": [_described(layer) for layer in self._model.layers],
             "weights": {name: list(variable.shape) for name, variable in self._weights.items()},
             "loss": _described(trainer.loss),
-            "optimizer": optimizer,
+            "optimizer": {**optimizer, "variables": [list(v.shape) for v in self._optimizer.variables]},
             "metrics": {score.name: _described(score.metric) for score in trainer.scores},
             "data": self._feed.describe(),
             "validation": self._validation and {**self._validation.describe(), "freq": freq},

@@ -50,6 +50,14 @@ class PyDataset:
             raise NotImplementedError(f"{type(self).__name__} must define __len__(), or the property num_batches.")
         return len(self)
 
+    def get_state(self) -> dict[str, Any]:
+        """What decides which batches come, if that changes in the course of training, for training that is resumed
+        (``BackupAndRestore``): numbers, strings, ``None``, arrays, and lists and dicts of them by name."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back what ``get_state`` gave. Inside an epoch it is called after ``on_epoch_begin``."""
+
     def on_epoch_begin(self) -> None:
         """Called before the batches of each epoch."""
 
@@ -166,12 +174,15 @@ class Source:
 
     def get_state(self, inside: bool) -> dict[str, Any]:
         """Where it is, ``inside`` a pass that is to go on or not, for ``set_state`` of a new source of equal data."""
+        own = self._x.get_state() if isinstance(self._x, PyDataset) else {}
         if inside or not self.renews:
-            return {"taken": self.taken, "generator": self._before}
-        return {"taken": 0, "generator": place(self.generator)}
+            return {"taken": self.taken, "generator": self._before, "own": own}
+        return {"taken": 0, "generator": place(self.generator), "own": own}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go to where another source was, through the batches that it had handed over."""
+        if isinstance(self._x, PyDataset):
+            self._x.set_state(state["own"])
         if self.generator is not None:
             self.generator.bit_generator.state = state["generator"]
         if state["taken"]:

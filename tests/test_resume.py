@@ -32,6 +32,7 @@ from nncore.callbacks import (
     ModelCheckpoint,
     ReduceLROnPlateau,
     SwapEMAWeights,
+    TensorBoard,
 )
 from nncore.layers import BatchNormalization, Dense, Dropout, Input
 from nncore.metrics import Metric
@@ -158,14 +159,15 @@ def test_optimizers(name: str, save_freq: Any, tmp_path: Path) -> None:
     check(lambda: network(OPTIMIZERS[name]()), nothing, backup, [(1, None), (4, 9)], **ARRAYS)
 
 
+@pytest.mark.parametrize("save_freq", ["epoch", 7])
 @pytest.mark.parametrize("swap_on_epoch", [False, True])
-def test_running_means(swap_on_epoch: bool, tmp_path: Path) -> None:
+def test_running_means(swap_on_epoch: bool, save_freq: Any, tmp_path: Path) -> None:
     """At the ends of epochs the means stand in the weights' place: the weights themselves are kept too."""
 
     def others() -> list[Callback]:
         return [SwapEMAWeights(swap_on_epoch), LearningRateScheduler(lambda epoch, rate: rate * 0.9)]
 
-    check(lambda: network(Adam(0.01, use_ema=True)), others, BackupAndRestore(tmp_path / "b"), **ARRAYS)
+    check(lambda: network(Adam(0.01, use_ema=True)), others, BackupAndRestore(tmp_path / "b", save_freq), **ARRAYS)
 
 
 class Kept(Metric):
@@ -245,6 +247,31 @@ class Batches(PyDataset):
         return X[index * 20 : index * 20 + 10 + index], Y[index * 20 : index * 20 + 10 + index]
 
 
+class Reshuffling(PyDataset):
+    """Data that changes from epoch to epoch by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rng = np.random.default_rng(4)
+        self.order = np.arange(len(X))
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: int) -> Any:
+        rows = self.order[index * 32 : index * 32 + 32]
+        return X[rows], Y[rows]
+
+    def on_epoch_end(self) -> None:
+        self.rng.shuffle(self.order)
+
+    def get_state(self) -> dict[str, Any]:
+        return {"rng": self.rng.bit_generator.state, "order": self.order}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.rng.bit_generator.state, self.order = state["rng"], state["order"]
+
+
 def generator() -> Iterator[Any]:
     """Random batches without an end, the same each time that it is made."""
     rng = np.random.default_rng(8)
@@ -256,6 +283,7 @@ def generator() -> Iterator[Any]:
 SOURCES: dict[str, dict[str, Any]] = {
     "data set": {"x": lambda: Batches()},
     "data set in threads": {"x": lambda: Batches(workers=2)},
+    "data set that changes": {"x": lambda: Reshuffling(), "validation_data": lambda: Reshuffling()},
     "data set in part": {"x": lambda: Batches(), "steps_per_epoch": 7},
     "generator": {"x": lambda: generator(), "steps_per_epoch": 7},
     "list": {"x": lambda: IterableBatches()},
@@ -383,6 +411,26 @@ def test_files(save_freq: Any, append: bool, tmp_path: Path) -> None:
             run(network, others, backup, **ARRAYS)
     run(network, others, backup, **ARRAYS)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
+
+
+def test_a_log_that_is_gone(tmp_path: Path) -> None:
+    """It begins with what was written in this training."""
+    log = tmp_path / "log.csv"
+    log.write_text("before\n")
+    backup = BackupAndRestore(tmp_path / "b")
+    with pytest.raises(KeyboardInterrupt):
+        run(network, lambda: [CSVLogger(log, append=True)], backup, Interrupt(2), **ARRAYS)
+    log.unlink()
+    run(network, lambda: [CSVLogger(log, append=True)], backup, **ARRAYS)
+    assert [line.split(",")[0] for line in log.read_text().splitlines()] == [str(i) for i in range(7)]
+
+
+def test_steps_of_tensorboard(tmp_path: Path) -> None:
+    boards = [TensorBoard(tmp_path / "logs", update_freq=5) for _ in range(3)]
+    with pytest.raises(KeyboardInterrupt):
+        run(network, lambda: boards[:1], BackupAndRestore(tmp_path / "b", 7), Interrupt(3, 9), **ARRAYS)
+    run(network, lambda: boards[1:2], BackupAndRestore(tmp_path / "b", 7), **ARRAYS)
+    assert boards[1].get_state() == {"batches": 7 * 16}
 
 
 @pytest.mark.parametrize("save_freq", ["epoch", 7])

@@ -28,7 +28,8 @@ class BackupAndRestore(Callback):
     where something else does, an error says what. The backup goes before ``initial_epoch``.
 
     Of data that hands over batches, those that were used in the epoch at hand are left out; of an iterator, which must
-    start from its beginning again, all that were used. What such data draws itself is its own.
+    start from its beginning again, all that were used. Data that changes from epoch to epoch by itself has to say so in
+    ``PyDataset.get_state``; that is not known of other iterables.
 
     Args:
         backup_dir: A folder of this training's own, made where it is missing.

@@ -36,10 +36,11 @@ class CSVLogger(Callback):
         return {"keys": self.keys, "start": self._start, "written": self._written}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.keys, self._start, self._written = state["keys"], state["start"], state["written"]
+        self.keys, self._written = state["keys"], state["written"]
         with open(self.filename, "r+b", buffering=0) as file:
-            file.truncate(self._start)
+            self._start = min(state["start"], file.seek(0, os.SEEK_END))  # unless the file has become shorter
             file.seek(self._start)
+            file.truncate()
             file.write(self._written.encode())
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
