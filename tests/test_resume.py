@@ -572,7 +572,7 @@ def test_fewer_epochs_than_were_trained(tmp_path: Path) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("isa", [isa for isa in ISAS if isa in FUSED_ISAS])
 def test_on_another_machine(isa: str, threads: int, tmp_path: Path) -> None:
-    """Any number of threads and any instruction set with fused multiply-add, and NumPy: the same bits."""
+    """Any number of threads and any instruction set with fused multiply-add: the same bits."""
     before = nncore.get_num_threads()
     how = {**ARRAYS, "batch_size": 128}
     alone = digest(run(network, nothing, **how))
