@@ -667,8 +667,8 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
     ),
     "an iterator's first batch is lost": (
         sources.Source.peek,
-        "self._ahead = self.take()",
-        "self.take()",
+        "self._first = self._ahead = self._next()",
+        "self._first = self._next()",
         lambda: test_sources.test_a_model_is_built_from_the_first_batch("native"),
     ),
     "a sparse matrix's values are a row late": (
