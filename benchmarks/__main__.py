@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import accuracy, growth, harness, peers, report, start, threads
+from benchmarks import accuracy, estimators, growth, harness, peers, report, start, threads
 from benchmarks.workloads import Work, select
 
 ROUNDS, QUICK_ROUNDS = 15, 3
@@ -85,6 +85,7 @@ def _sections(sections: Sequence[str], chosen: Sequence[str], quick: bool) -> re
         "import": lambda: start.measure(chosen, quick),
         "growth": lambda: growth.measure(quick),
         "threads": lambda: threads.measure(quick),
+        "estimators": lambda: estimators.measure(chosen, quick),
         "accuracy": lambda: accuracy.measure((*harness.SIDES, *chosen), quick),
     }
     found = {}

@@ -242,7 +242,24 @@ def _accuracy(accuracy: dict[str, Any]) -> str:
     return f"Fashion-MNIST, {accuracy['work']}\n\n{table(header, rows)}"
 
 
-PARTS = {"works": _works, "import": _start, "growth": _growth, "threads": _threads, "accuracy": _accuracy}
+def _estimators(fits: dict[str, Any]) -> str:
+    """A row for each side of each fit."""
+    rows = []
+    for name, sides in fits.items():
+        first = sides[SIDES[0]]["seconds"]
+        rows += [
+            [name if side == SIDES[0] else "", side, f"{1e3 * t['seconds']:.1f}", f"{t['seconds'] / first:.1f}",
+             f"{t['epochs']:.0f}", f"{t['score']:.3f}"]
+            for side, t in sides.items()
+        ]  # fmt: skip
+    header = ["fit, scikit-learn's estimators", "side", "best ms", f"/ {SIDES[0]}", "epochs", "score"]
+    return table(header, rows, 2)
+
+
+PARTS = {
+    "works": _works, "import": _start, "growth": _growth, "threads": _threads, "estimators": _estimators,
+    "accuracy": _accuracy,
+}  # fmt: skip
 """What a run may hold, and how it is told."""
 
 

@@ -277,8 +277,8 @@ WORKLOADS: tuple[Fit | Predict | Product, ...] = (
     *GATED[4:],
 )
 
-SECTIONS = ("import", "growth", "threads", "accuracy")
-"""What is measured in ways of its own: ``start.py``, ``growth.py``, ``threads.py``, ``accuracy.py``."""
+SECTIONS = ("import", "growth", "threads", "estimators", "accuracy")
+"""What is measured in ways of its own, each by the module of its name, and ``import`` by ``start.py``."""
 ON_DEMAND = ("accuracy",)
 """Sections that run only where ``--only`` names them."""
 

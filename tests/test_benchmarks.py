@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import accuracy, growth, harness, peers, report, start, threads, workloads
+from benchmarks import accuracy, estimators, growth, harness, peers, report, start, threads, workloads
 from benchmarks.harness import Measurement, Timing, Worker, WrongResultError, disagreement, measure
 from benchmarks.workloads import (
     GATED,
@@ -448,6 +448,10 @@ def whole_run() -> report.Run:
             ]}
             for name, best, calm in (("fit a", 8.0, 4), ("fit b", 10.25, 4), ("fit c", 40.0, 0))
         ]},
+        "estimators": {"fit a": {
+            side: {"seconds": seconds, "cpu": 1.0, "epochs": 7.0, "score": 0.875}
+            for side, seconds in (("native", 0.25), ("sklearn", 2.0))
+        }},
         "accuracy": {"work": accuracy.WORK.name, "goal": 0.87, "sides": {"native": side, "jax": side}},
     }  # fmt: skip
 
@@ -462,10 +466,13 @@ def test_a_run_is_told_and_kept_whole(tmp_path: Path, monkeypatch: pytest.Monkey
     for part in ("skipped: thinc not installed", "| reference |", "+9.5", "Slowest over fastest: 1.50", "1.050",
                  "1024 MiB", "a copy of it was refused", "What bounds each workload", " 1.25 |", "0.25 ?",
                  "Worst slowdown: 2.5% (fit b, 2 threads); 1 without calm turns", "0.01% of a core",
-                 "87.50%"):  # fmt: skip
+                 "87.50%", "native  |   250.0 |      1.0 |      7 | 0.875 |",
+                 "sklearn |  2000.0 |      8.0 |"):  # fmt: skip
         assert part in told, part
     assert files[2].read_bytes().startswith(b"\x89PNG")
-    assert report.text({**run, "works": [], "import": {}, "growth": {}, "threads": {}}).startswith("Fashion-MNIST")
+    assert report.text({**run, "works": [], "import": {}, "growth": {}, "threads": {}, "estimators": {}}).startswith(
+        "Fashion-MNIST"
+    )
 
 
 def test_imports_are_timed_in_processes_of_their_own() -> None:
@@ -494,6 +501,15 @@ def test_memory_and_a_memmap_beyond_the_limit() -> None:
     mapped = growth._alone("_memmap", 2**26, 2**25)
     assert mapped["a_copy_was_refused"]
     assert np.isfinite(mapped["loss"])
+
+
+@pytest.mark.parametrize("name", ["classifier (100,) lbfgs", "classifier (100,) early stopping"])
+def test_estimators_are_fitted_alike(name: str) -> None:
+    ours, theirs = (estimators.fit(name, side) for side in (True, False))
+    assert ours["epochs"] == theirs["epochs"] == estimators.FITS[name][1]["max_iter"]
+    assert ours["score"] == pytest.approx(theirs["score"], abs=0.03)
+    assert min(ours["seconds"], ours["cpu"]) > 0
+    assert estimators.measure(["torch"], quick=True) == {}
 
 
 def test_accuracy_is_the_share_of_largest_outputs() -> None:

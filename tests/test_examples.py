@@ -34,6 +34,7 @@ def percent(pattern: str, out: str) -> float:
 def test_every_example_is_tested() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {
         "first_steps", "digits", "fashion_mnist", "breast_cancer", "diabetes", "multi_label", "autoencoder",
+        "scikit_learn",
     }  # fmt: skip
 
 
@@ -99,6 +100,13 @@ def test_multi_label(tmp_path: Path) -> None:
     assert "f1_score" in out
     assert percent("all five right:", out) >= 65
     assert len(re.findall(r"^A signal of .*: found .+$", out, re.MULTILINE)) == 3
+
+
+def test_scikit_learn(tmp_path: Path) -> None:
+    out = run("scikit_learn", tmp_path)
+    assert percent("Perceptron, cross-validated:", out) >= 94
+    assert percent("Test accuracy:", out) >= 93
+    assert (tmp_path / "wines.joblib").exists()
 
 
 def test_autoencoder(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import sklearn.neural_network as theirs
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -30,11 +31,13 @@ from threadpoolctl import threadpool_limits
 import nncore
 from nncore import random
 from nncore.callbacks import Callback, LambdaCallback
+from nncore.convert import from_sklearn
 from nncore.layers import BatchNormalization, Dense, Dropout, Input
 from nncore.losses import CategoricalCrossentropy
 from nncore.models import Sequential
 from nncore.sklearn import MLPClassifier, MLPRegressor, SKLearnClassifier, SKLearnRegressor
 from nncore.sklearn.objective import Objective, PoissonDeviance
+from nncore.sklearn.scores import accuracy, r2
 
 Array = np.ndarray[Any, Any]
 
@@ -556,6 +559,19 @@ def test_losses_of_nncore(loss: Any, digits: tuple[Array, Array]) -> None:
     assert before.loss_ == pytest.approx(np.abs(before.predict(x) - y).mean(), rel=1e-5)
 
 
+def test_scores_are_scikit_learn_s() -> None:
+    rng = np.random.default_rng(0)
+    for weight in (None, rng.uniform(0, 2, 50).astype(np.float32)):
+        for shape in ((50,), (50, 3)):
+            t, p = rng.integers(0, 2, (2, *shape))
+            assert accuracy(t, p, weight) == pytest.approx(accuracy_score(t, p, sample_weight=weight), abs=1e-12)
+        t, p = rng.normal(size=(2, 50, 3)).astype(np.float32)
+        t[:, 1], t[:, 2], p[:, 2] = 5, 7, 7
+        for columns in (slice(0, 1), slice(0, 3)):
+            expected = r2_score(t[:, columns], p[:, columns], sample_weight=weight)
+            assert r2(t[:, columns], p[:, columns], weight) == pytest.approx(expected, abs=1e-6)
+
+
 def test_validation_data_is_scored_alone(digits: tuple[Array, Array]) -> None:
     x, y = digits
     e = MLPClassifier(max_iter=5, validation_data=(x[:100], y[:100]), random_state=0).fit(x[100:], y[100:])
@@ -564,6 +580,20 @@ def test_validation_data_is_scored_alone(digits: tuple[Array, Array]) -> None:
     assert e.validation_scores_[-1] == e.score(x[:100], y[:100])
     assert e.loss_curve_ == plain.loss_curve_
     assert (plain.validation_scores_, plain.best_validation_score_) == (None, None)
+
+
+def test_a_pipeline_becomes_a_model(digits: tuple[Array, Array]) -> None:
+    x, y = digits
+    for estimator in kinds():
+        with pytest.raises(ValueError, match="it isn't fitted"):
+            from_sklearn(estimator)
+        model = from_sklearn(estimator.fit(x, y))
+        outputs = getattr(estimator, "predict_proba", estimator.predict)(x)
+        assert np.array_equal(model.predict(x, verbose=0).reshape(outputs.shape), outputs)
+        pipeline = make_pipeline(StandardScaler(), clone(estimator)).fit(x, y)
+        outputs = getattr(pipeline, "predict_proba", pipeline.predict)(x)
+        found = from_sklearn(pipeline).predict(x, verbose=0).reshape(outputs.shape)
+        np.testing.assert_allclose(found, outputs, atol=1e-4)
 
 
 def test_the_model_is_an_ordinary_one(digits: tuple[Array, Array]) -> None:

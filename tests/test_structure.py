@@ -193,6 +193,7 @@ sklearn.classes
 sklearn.lbfgs
 sklearn.objective
 sklearn.rows
+sklearn.scores
 sklearn.stopping
 sklearn.perceptron
 sklearn.mlp

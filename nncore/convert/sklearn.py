@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nncore.convert.place import place
+from nncore.copies import clone_model
 from nncore.layers import Dense, Input, Layer, Normalization
 from nncore.models import Sequential
 
@@ -26,8 +27,8 @@ def from_sklearn(estimator: Any) -> Sequential:
     label i; for a regressor it is output i.
 
     Args:
-        estimator: The fitted estimator, or a fitted ``Pipeline`` of scalers (``StandardScaler``, ``MinMaxScaler``,
-            ``MaxAbsScaler``, ``RobustScaler``) that ends with one.
+        estimator: The fitted estimator, scikit-learn's or any of ``nncore.sklearn``, or a fitted ``Pipeline`` of
+            scalers (``StandardScaler``, ``MinMaxScaler``, ``MaxAbsScaler``, ``RobustScaler``) that ends with one.
 
     Raises:
         ValueError: for another estimator, or one that is not fitted.
@@ -36,16 +37,16 @@ def from_sklearn(estimator: Any) -> Sequential:
     if _kind(estimator) == "Pipeline":
         steps = [(name, step) for name, step in estimator.steps if step is not None and step != "passthrough"]
     made: list[Layer] = []
+    shape: tuple[Any, ...] = ()
     weights: list[Array] = []
     for index, (name, step) in enumerate(steps):
         with place("from_sklearn", index, name, type(step).__name__):
             if index < len(steps) - 1:
                 made.append(_scaling(step))
             else:
-                added, weights = _perceptron(step)
+                shape, added, weights = _perceptron(step)
                 made += added
-    features = len(weights[0])
-    model = Sequential([Input((features,)), *made])
+    model = Sequential([Input(shape), *made])
     model.set_weights(weights)
     return model
 
@@ -55,16 +56,21 @@ def _kind(step: Any) -> str | None:
     return next((cls.__name__ for cls in type(step).__mro__ if cls.__module__.startswith("sklearn.")), None)
 
 
-def _perceptron(step: Any) -> tuple[list[Layer], list[Array]]:
-    if _kind(step) not in ESTIMATORS:
+def _perceptron(step: Any) -> tuple[tuple[Any, ...], list[Layer], list[Array]]:
+    """The shape of one sample, layers, and weights."""
+    ours = type(step).__module__.startswith("nncore.sklearn.")
+    if not ours and _kind(step) not in ESTIMATORS:
         raise ValueError("it must be an MLPClassifier or MLPRegressor, or a Pipeline that ends with one.")
-    if not hasattr(step, "coefs_"):
+    if not hasattr(step, "model_" if ours else "coefs_"):
         raise ValueError("it isn't fitted. Call fit first.")
+    if ours:
+        return step.model_.input_shape[1:], clone_model(step.model_).layers, step.model_.get_weights()
     names = [step.activation] * (len(step.coefs_) - 1) + [step.out_activation_]
     made: list[Layer] = [
         Dense(weight.shape[1], ACTIVATIONS[name]) for weight, name in zip(step.coefs_, names, strict=True)
     ]
-    return made, [array for pair in zip(step.coefs_, step.intercepts_, strict=True) for array in pair]
+    features = len(step.coefs_[0])
+    return (features,), made, [array for pair in zip(step.coefs_, step.intercepts_, strict=True) for array in pair]
 
 
 def _scaling(step: Any) -> Layer:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.metaestimators import available_if
 
 from nncore import losses
@@ -14,6 +13,7 @@ from nncore.losses import Loss
 from nncore.sklearn.classes import Classes
 from nncore.sklearn.objective import Objective, PoissonDeviance
 from nncore.sklearn.perceptron import Array, Perceptron, is_stochastic
+from nncore.sklearn.scores import accuracy, r2
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
@@ -119,7 +119,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         if not np.isfinite(outputs).all():
             return float("nan")
         true = y if y.ndim == 1 else self._classes.decide(y)
-        return float(accuracy_score(true, self._classes.decide(outputs), sample_weight=weight))
+        return accuracy(true, self._classes.decide(outputs), weight)
 
     def predict(self, X: Any) -> Array:
         """The class of each row, or 0 and 1 for each label."""
@@ -196,7 +196,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
 
     def _score(self, x: Any, y: Array, weight: Array | None) -> float:
         outputs = self.model_.predict(x, verbose=0)
-        return float(r2_score(y, outputs, sample_weight=weight)) if np.isfinite(outputs).all() else float("nan")
+        return r2(y, outputs, weight) if np.isfinite(outputs).all() else float("nan")
 
     def predict(self, X: Any) -> Array:
         """The value of each row, ``(rows,)`` or ``(rows, outputs)``: float32 where the targets were, else float64."""
