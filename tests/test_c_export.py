@@ -464,7 +464,7 @@ def test_names_that_are_none_in_c(tmp_path: Path) -> None:
     )
     named.export(tmp_path / "2 nets-é.v1.c")
     text = (tmp_path / "2 nets-é.v1.c").read_text(encoding="ascii")
-    assert "void _2_nets___predict(" in text
+    assert "void model_2_nets___predict(" in text
     assert said(main_of(tmp_path / "2 nets-é.v1.c", COMPILERS[0]), "--test")[0] == 0
 
 

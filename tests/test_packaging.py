@@ -77,6 +77,16 @@ def test_the_wheel_holds_every_module_and_the_data_and_no_module_that_is_gone(ch
     copies = {"nncore/export/c/math.h", "nncore/export/c/activations.def"}  # of what is written for the kernels
     assert built == {name for name in sources(ROOT) if name.startswith("nncore/")} | copies
     assert {"nncore/py.typed", "nncore/datasets/digits.npz", "nncore/datasets/digits.md"} <= built
+    code = """
+import os
+os.environ["NNCORE_BACKEND"] = "numpy"
+import nncore
+from nncore.layers import Dense, Input
+nncore.Sequential([Input((3,)), Dense(2, "gelu")]).export("model.c")
+print(nncore.__file__)
+"""
+    assert Path(python(checkout / "build/lib", "-c", code).strip()).is_relative_to(checkout / "build/lib")
+    assert "nn_normal(" in (checkout / "build/lib/model.c").read_text()
     assert everything(checkout) == before
 
 

@@ -88,8 +88,7 @@ def source(model: Any, file: str, prefix: str | None = None, test: Any = None) -
         file=_comment(file),
         title=_title(model, inputs, outputs),
         layers=_layers(layers),
-        input=_shape(shape),
-        output=_shape(machine.output_shape),
+        usage=_paragraph(USAGE.format(p=p, P=p.upper(), x=_shape(shape), y=_shape(machine.output_shape))),
         inputs=inputs,
         outputs=outputs,
         workspace=max(memory.workspace, 1),
@@ -111,7 +110,7 @@ def source(model: Any, file: str, prefix: str | None = None, test: Any = None) -
 def _prefix(file: str, prefix: str | None) -> str:
     if prefix is None:
         prefix = re.sub(r"\W", "_", file.partition(".")[0], flags=re.ASCII)
-        prefix = f"_{prefix}" if prefix[:1].isdigit() else prefix
+        prefix = prefix if prefix[:1].isalpha() else f"model_{prefix}"
     if not isinstance(prefix, str) or not re.fullmatch(r"[A-Za-z_]\w*", prefix, re.ASCII):
         raise ValueError(f"export: prefix must be a name in C, such as 'digits'. Received: prefix={prefix!r}.")
     return prefix
@@ -246,6 +245,16 @@ def _calls(program: Program, places: Mapping[str, str]) -> list[str]:
 
 # Texts.
 
+USAGE = """\
+x is one sample, {P}_INPUTS floats of the shape {x}, and y gets {P}_OUTPUTS, of the shape {y}; they must not overlap.
+{p}_predict keeps what it computes on the way in static memory: one thread at a time may be in it. {p}_predict_with
+keeps it in {P}_WORKSPACE floats of the caller's: any number of threads may be in it, each with memory of its own."""
+
+
+def _paragraph(text: str) -> str:
+    """A text as a paragraph of the file's first comment."""
+    return textwrap.fill(" ".join(text.split()), 120, initial_indent="   ", subsequent_indent="   ")
+
 
 def _comment(text: str) -> str:
     """A text as part of a comment."""
@@ -260,6 +269,7 @@ def _title(model: Any, inputs: int, outputs: int) -> str:
 
 
 def _shape(shape: Sequence[int | None]) -> str:
+    """The shape of one sample."""
     return f"({', '.join(str(n) for n in shape if n is not None)})"
 
 

@@ -7,10 +7,7 @@ $layers
      void ${p}_predict(const float *x, float *y);
      void ${p}_predict_with(const float *x, float *y, float *workspace);
 
-   x is one sample, ${P}_INPUTS floats $input; y gets ${P}_OUTPUTS floats $output. They
-   must not overlap. ${p}_predict keeps what it computes on the way in static memory: one thread at a time may be in it.
-   ${p}_predict_with keeps it in ${P}_WORKSPACE floats of the caller's: any number of threads may be in it, each with
-   memory of its own.
+$usage
 
    Where a multiply-add rounds once, y has the bits of nncore's model.predict on AVX2, AVX-512 and NEON:
 
@@ -23,9 +20,9 @@ $layers
    nncore takes numbers below 2^-126 for 0. They are kept here, unless the caller has the processor flush them, or on
    x86-64 by -DNNCORE_FLUSH, which sets that mode for the time of a call.
 
-   -DNNCORE_TEST adds ${p}_test(), which compares ${P}_TESTS samples with what model.predict gave for them, and returns
-   how many outputs differ. -DNNCORE_MAIN adds that and a main(), whose arguments, or else the lines of whose input, are
-   samples to predict; with neither, "--test", it tests:
+   -DNNCORE_TEST adds ${p}_test(), which compares the predictions of $tests samples with those of model.predict, and
+   returns how many numbers differ. -DNNCORE_MAIN adds that and a main(). It predicts one sample, its arguments, or all
+   those in its input, numbers between spaces; where its argument is --test, it tests:
 
      cc -std=c99 -O3 -mavx2 -mfma -DNNCORE_MAIN $file -lm -o $p && ./$p --test
 */
@@ -121,7 +118,7 @@ int ${p}_test(void);
    alike there and here, else by more than 1e-5 of it or of 1. Both may be NaN, and what is below 2^-126 may be 0. */
 int ${p}_test(void)
 {
-    float y[${P}_OUTPUTS];
+    static float y[${P}_OUTPUTS];
     int wrong = 0;
     for (int i = 0; i < ${P}_TESTS; i++) {
         ${p}_predict(${p}_test_x + i * ${P}_INPUTS, y);
@@ -145,7 +142,7 @@ int ${p}_test(void)
 
 static void print_prediction(const float *x)
 {
-    float y[${P}_OUTPUTS];
+    static float y[${P}_OUTPUTS];
     ${p}_predict(x, y);
     for (int j = 0; j < ${P}_OUTPUTS; j++)
         printf("%.9g%c", (double)y[j], j + 1 < ${P}_OUTPUTS ? ' ' : '\n');
