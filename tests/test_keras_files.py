@@ -16,11 +16,14 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from activation_table import NAMES
 from test_gradients import HIDDEN, NORMS
 
-from nncore import layers, optimizers
-from nncore.layers import BatchNormalization, Dense, Dropout, Flatten, Input
+from nncore import constraints, initializers, layers, losses, metrics, optimizers, regularizers
+from nncore.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, Input
 from nncore.models import Sequential, load_model
+from nncore.optimizers import schedules
+from nncore.optimizers.schedules import LearningRateSchedule as Schedule
 from nncore.saving import read_metadata
 from nncore.utils import set_random_seed
 
@@ -271,3 +274,179 @@ def test_every_optimizer(name: str, shared: str, keras: Any, tmp_path: Path) -> 
     model = Sequential([Input((3,)), Dense(4, "tanh"), BatchNormalization(), Dense(2)])
     model.compile(OPTIMIZERS[name](**SHARED[shared]), "mse")
     both_ways(keras, model, tmp_path)
+
+
+HOT = np.eye(3, dtype=np.float32)[np.arange(12) % 3]
+LABELS = np.arange(12) % 3
+
+
+def classifier(loss: Any, metric: Any = None, optimizer: Any = "sgd") -> Sequential:
+    set_random_seed(0)
+    model = Sequential([Input((3,)), Dense(5, "tanh"), Dense(3, "softmax")])
+    model.compile(optimizer, loss, metrics=None if metric is None else [metric])
+    return model
+
+
+def scores_alike(keras: Any, model: Sequential, path: Path, y: Any) -> None:
+    """Keras, and nncore from what Keras makes of the file, give the same scores."""
+    want = model.evaluate(X, y, verbose=0, return_dict=True)
+    model.save(path)
+    theirs = keras.models.load_model(path)
+    found = theirs.evaluate(X, y, verbose=0, return_dict=True)
+    assert set(found) == set(want)
+    assert all(np.allclose(found[name], want[name], rtol=1e-5, atol=1e-5) for name in want)
+    theirs.save(path)
+    again = load_model(path)
+    assert all(map(np.array_equal, again.evaluate(X, y, verbose=0, return_dict=True).values(), want.values()))
+
+
+LOSSES = [*losses.CLASSES, *losses.ALIASES, "MSE", "MeanSquaredError", "meansquarederror"]
+IN_H5 = [loss for loss in LOSSES if loss != "categorical_generalized_cross_entropy"]  # not found by Keras
+
+
+@pytest.mark.parametrize("name, loss", [*(("m.keras", loss) for loss in LOSSES), *(("m.h5", loss) for loss in IN_H5)])
+@pytest.mark.peers
+@keras_runs
+def test_every_loss(name: str, loss: str, keras: Any, tmp_path: Path) -> None:
+    y = LABELS if loss.startswith("sparse") or "generalized" in loss else HOT
+    scores_alike(keras, classifier(loss), tmp_path / name, y)
+    scores_alike(keras, classifier(losses.get(loss)), tmp_path / name, y)
+
+
+METRICS: dict[str, dict[str, Any]] = {
+    "FBetaScore": {"beta": 2.0},
+    "IoU": {"num_classes": 3, "target_class_ids": [0, 2], "sparse_y_pred": False},
+    "MeanIoU": {"num_classes": 3, "sparse_y_pred": False},
+    "BinaryIoU": {"threshold": 0.3},
+    "OneHotIoU": {"num_classes": 3, "target_class_ids": [0, 2]},
+    "OneHotMeanIoU": {"num_classes": 3},
+    "PrecisionAtRecall": {"recall": 0.4, "num_thresholds": 20},
+    "RecallAtPrecision": {"precision": 0.4, "num_thresholds": 20},
+    "SensitivityAtSpecificity": {"specificity": 0.4, "num_thresholds": 20},
+    "SpecificityAtSensitivity": {"sensitivity": 0.4, "num_thresholds": 20},
+    "AUC": {"num_thresholds": 20, "curve": "PR"},
+    "TopKCategoricalAccuracy": {"k": 2},
+    "SparseTopKCategoricalAccuracy": {"k": 2},
+}
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+@pytest.mark.parametrize("metric", [cls.__name__ for cls in metrics._CLASSES])
+@pytest.mark.peers
+@keras_runs
+def test_every_metric(name: str, metric: str, keras: Any, tmp_path: Path) -> None:
+    sparse = metric.startswith("Sparse") or metric in ("IoU", "MeanIoU")
+    loss, y = ("sparse_categorical_crossentropy", LABELS) if sparse else ("categorical_crossentropy", HOT)
+    made = getattr(metrics, metric)(**METRICS.get(metric, {}))
+    scores_alike(keras, classifier(loss, made), tmp_path / name, y)
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+@pytest.mark.parametrize("metric", ["acc", "accuracy", "mse", "MAE", "meansquarederror", "AUC", "auc", "Recall"])
+@pytest.mark.peers
+@keras_runs
+def test_names_of_metrics(name: str, metric: str, keras: Any, tmp_path: Path) -> None:
+    model = classifier("crossentropy", metric)
+    model.evaluate(X, HOT, verbose=0)
+    model.save(tmp_path / name)
+    theirs = keras.models.load_model(tmp_path / name)
+    found, want = (m.evaluate(X, HOT, verbose=0) for m in (theirs, model))
+    assert np.allclose(found, want, rtol=1e-5)
+
+
+SCHEDULES = {
+    "exponential": lambda: schedules.ExponentialDecay(0.1, 2, 0.5, staircase=True),
+    "inverse time": lambda: schedules.InverseTimeDecay(0.1, 2, 0.5),
+    "piecewise": lambda: schedules.PiecewiseConstantDecay([1, 4], [0.1, 0.05, 0.01]),
+    "polynomial": lambda: schedules.PolynomialDecay(0.1, 5, power=2.0, cycle=True),
+    "cosine": lambda: schedules.CosineDecay(0.01, 5, alpha=0.1, warmup_target=0.1, warmup_steps=2),
+    "restarts": lambda: schedules.CosineDecayRestarts(0.1, 3, t_mul=2.0, m_mul=0.5),
+}
+
+
+def test_every_schedule_is_listed() -> None:
+    listed = {type(make()) for make in SCHEDULES.values()}
+    assert {cls for name in schedules.__all__ if isinstance(cls := getattr(schedules, name), type)} == listed | {
+        Schedule
+    }
+
+
+@pytest.mark.parametrize("steps", [None, 2])
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.peers
+@keras_runs
+def test_every_schedule(name: str, steps: int | None, keras: Any, tmp_path: Path) -> None:
+    set_random_seed(0)
+    model = Sequential([Input((3,)), Dense(4, "tanh"), Dense(2)])
+    model.compile(optimizers.Adam(SCHEDULES[name](), gradient_accumulation_steps=steps), "mse")
+    both_ways(keras, model, tmp_path)
+
+
+def parts(family: Any, base: type) -> list[Any]:
+    """An object of every class of a module of nncore, with other arguments than the usual where there are any."""
+    made = {
+        "Constant": {"value": 0.3}, "L1L2": {"l1": 0.1, "l2": 0.2}, "L1": {"l1": 0.3}, "L2": {"l2": 0.3},
+        "OrthogonalRegularizer": {"factor": 0.1, "mode": "columns"}, "VarianceScaling": {"scale": 0.5, "seed": 3},
+        "MaxNorm": {"max_value": 0.7, "axis": 1}, "MinMaxNorm": {"min_value": 0.2, "max_value": 0.7, "rate": 0.5},
+        "Orthogonal": {"gain": 0.5}, "RandomNormal": {"stddev": 0.2, "seed": 1},
+    }  # fmt: skip
+    classes = {cls.__name__: cls for cls in vars(family).values() if isinstance(cls, type) and issubclass(cls, base)}
+    public = [cls for name, cls in sorted(classes.items()) if cls is not base and not name.startswith("_")]
+    return [cls(**made.get(cls.__name__, {})) for cls in public]
+
+
+def same_part(one: Any, two: Any) -> None:
+    """The same class and arguments, some of which Keras keeps as float32. (It loses the ``gain`` of ``Identity``.)"""
+    assert type(one) is type(two)
+    assert one.get_config() == {
+        name: value if not isinstance(value, float) else pytest.approx(value, rel=1e-7)
+        for name, value in two.get_config().items()
+    }
+
+
+@pytest.mark.peers
+@keras_runs
+@pytest.mark.parametrize("part", parts(initializers, initializers.Initializer), ids=lambda p: type(p).__name__)
+def test_every_initializer(part: Any, keras: Any, tmp_path: Path) -> None:
+    model = Sequential([Input((3,)), Dense(3, kernel_initializer=part), Dense(2)])
+    model.compile("sgd", "mse")
+    both_ways(keras, model, tmp_path)
+    same_part(load_model(tmp_path / "two.keras").layers[0].kernel_initializer, part)
+
+
+@pytest.mark.peers
+@keras_runs
+@pytest.mark.parametrize(
+    "part",
+    [*parts(regularizers, regularizers.Regularizer), *parts(constraints, constraints.Constraint)],
+    ids=lambda p: type(p).__name__,
+)
+def test_every_regularizer_and_constraint(part: Any, keras: Any, tmp_path: Path) -> None:
+    set_random_seed(0)
+    kind = "regularizer" if isinstance(part, regularizers.Regularizer) else "constraint"
+    model = Sequential([Input((3,)), Dense(4, **{f"kernel_{kind}": part}), Dense(2)])
+    model.compile("sgd", "mse")
+    both_ways(keras, model, tmp_path)
+    same_part(getattr(load_model(tmp_path / "two.keras").layers[0], f"kernel_{kind}"), part)
+
+
+@pytest.mark.peers
+@keras_runs
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("sparsemax", "glu")])
+def test_every_activation(name: str, keras: Any, tmp_path: Path) -> None:
+    set_random_seed(0)
+    small = {"kernel_initializer": "random_normal"}  # of which exp is no large number
+    model = Sequential([Input((3,)), Dense(6, **small), layers.Activation(name), Dense(4, name, **small), Dense(2)])
+    model.compile(optimizers.SGD(1e-3), "mse")
+    both_ways(keras, model, tmp_path)
+
+
+@pytest.mark.peers
+@keras_runs
+@pytest.mark.parametrize("masked", [False, True])
+def test_embeddings(masked: bool, keras: Any, tmp_path: Path) -> None:
+    set_random_seed(0)
+    ids = np.random.default_rng(0).integers(0, 7, (12, 4))
+    model = Sequential([Input((4,), dtype="int32"), Embedding(7, 3, mask_zero=masked), Dense(2), Flatten(), Dense(2)])
+    model.compile("adam", "mse")
+    both_ways(keras, model, tmp_path, x=ids)
