@@ -468,6 +468,17 @@ def test_names_that_are_none_in_c(tmp_path: Path) -> None:
     assert said(main_of(tmp_path / "2 nets-é.v1.c", COMPILERS[0]), "--test")[0] == 0
 
 
+def test_weights_of_all_kinds_keep_their_bits(tmp_path: Path) -> None:
+    """However the user has numbers printed."""
+    values = [1e-45, 1e-39, 1.17549435e-38, 0.1, 1 / 3, -0.0, 16777217, 3.4028235e38, -1e-7, np.nan, np.inf, -np.inf]
+    model = Sequential([Input((), dtype="int32"), Embedding(1, len(values), weights=np.array([values], np.float32))])
+    with np.printoptions(legacy="1.13", precision=2):
+        model.export(tmp_path / "net.c")
+    compiled(COMPILERS[0], *STRICT, "-shared", "-fPIC", tmp_path / "net.c", "-o", tmp_path / "net.so", "-lm")
+    got = predicted(ctypes.CDLL(str(tmp_path / "net.so")), "net", np.zeros(1), model.output_shape)
+    assert same(got[0], np.array(values, np.float32))
+
+
 def test_the_numbers_of_arrays_are_their_bits() -> None:
     values = np.array([0.1, -0.0, 1, 1e-45, 3.4028235e38, 16777216, 1e-5, np.nan, np.inf, -np.inf], np.float32)
     text = exporting._array("some", values, "any")

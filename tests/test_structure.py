@@ -159,6 +159,7 @@ saving
 export.reasons
 export.onnx
 export.c.functions
+export.c.memory
 export.c
 export
 copies

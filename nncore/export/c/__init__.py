@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import prod
 from pathlib import Path
 from string import Template
@@ -21,8 +20,9 @@ import numpy as np
 
 from nncore import backends, ops
 from nncore.compiler import lower_predict, plan
-from nncore.data import as_samples, fit_samples
+from nncore.data import as_array, fit_samples
 from nncore.export.c.functions import ASCII, functions, translated
+from nncore.export.c.memory import folded, in_place
 from nncore.export.reasons import reason
 from nncore.layers.base import Layer
 from nncore.program import Instruction, Program, Shape
@@ -33,6 +33,9 @@ Array = np.ndarray[Any, Any]
 
 FMA = {"numpy": -1, "native (baseline)": 0}
 """Whether multiply-adds of a backend round once; of NumPy it is not known. Those of all others do."""
+
+OWN = ("predict", "predict_with", "test", "test_x", "test_y")
+"""What the names in a file are, beside those of weights, behind the prefix."""
 
 TESTS = 4
 """Samples in a file's own test,"""
@@ -54,7 +57,8 @@ def write(model: Any, path: str, prefix: str | None = None, test: Any = None) ->
         DataError: for test samples that do not fit the model.
         OSError: where the file cannot be written; what was there before is there still.
     """
-    text = source(model, Path(path).name, prefix, test)
+    with np.printoptions(legacy=False):  # older forms of numbers have fewer digits
+        text = source(model, Path(path).name, prefix, test)
 
     def fill(beside: str) -> None:
         with open(beside, "x", encoding="ascii") as file:
@@ -70,14 +74,14 @@ def source(model: Any, file: str, prefix: str | None = None, test: Any = None) -
     layers, shape = machine.layers, machine.x_shape
     values = {v.key: v.value for layer in layers for v in layer.stored}
     lowered = lower_predict(layers, shape, direct=not layers[0].takes_integers)
-    program = _folded(lowered, values)
+    program = folded(lowered, values)
     for instruction in program.instructions:
         _check(instruction, lowered, layers, shape)
     program = in_place(program)
     memory = plan(program, dict.fromkeys((name for name, b in program.buffers.items() if b.base is None), 0), 1)
-    weights = _weights(program, layers, p)
+    weights = _weights(program, p)
     places = {name: _place(program, name, memory.offsets, weights) for name in program.buffers}
-    x = _samples(layers[0], shape) if test is None else fit_samples("test", as_samples("test", test), shape)
+    x = _samples(layers[0], shape) if test is None else fit_samples("test", as_array("test", test), shape)
     y, backend = model.predict(x, verbose=0), backends.config_summary()
     inputs, outputs = (prod(n for n in s if n is not None) for s in (shape, machine.output_shape))
     used = [instruction.op for instruction in program.instructions]
@@ -153,67 +157,16 @@ def _samples(first: Layer, shape: Sequence[int | None]) -> Array:
     return rng.normal(size=(rows, *sample)).astype(np.float32)
 
 
-# The program in memory.
-
-EXACT = ("add", "clip", "divide", "inverse_deviation", "multiply", "quotient_of", "scale_shift", "sqrt", "subtract")
-"""Ops whose definitions round as their kernels do: once an operation."""
+# The program as calls.
 
 
-def _folded(program: Program, values: dict[str, Array]) -> Program:
-    """The program without what depends on weights alone, which becomes weights: their ``values`` are added."""
-    written = [name for instruction in program.instructions for name in instruction.outputs]
-    buffers, kept = dict(program.buffers), []
-    for instruction in program.instructions:
-        given = [None if name is None else _value(program, values, name) for name in instruction.inputs]
-        known = all(a is not None or n is None for a, n in zip(given, instruction.inputs, strict=True))
-        made = instruction.outputs[0]
-        fresh = made is not None and program.buffers[made].kind == "workspace" and written.count(made) == 1
-        if known and made is not None and fresh and instruction.op in EXACT:
-            (result,) = ops.evaluate(instruction.op, *given, **instruction.attributes)
-            values[made] = np.where(np.abs(result) < np.finfo(np.float32).tiny, np.float32(0), result)
-            buffers[made] = replace(buffers[made], kind="frozen")
-        else:
-            kept.append(instruction)
-    return Program.of(program.name, buffers.values(), kept)
-
-
-def _value(program: Program, values: Mapping[str, Array], name: str) -> Array | None:
-    """What a buffer holds where that depends on weights alone."""
-    root, buffer = program.root(name).name, program.buffers[name]
-    if root not in values:
-        return None
-    start = program.start(name)
-    return values[root].reshape(-1)[start : start + buffer.per_row].reshape([n or 0 for n in buffer.shape])
-
-
-def in_place(program: Program) -> Program:
-    """The program with outputs written over inputs of their shape that nothing needs any more."""
-    last: dict[str, int] = {}
-    for at, instruction in enumerate(program.instructions):
-        last |= {program.root(name).name: at for name in instruction.operands if name is not None}
-    written: set[str] = set()
-    for at, instruction in enumerate(program.instructions):
-        op, given, made = ops.get(instruction.op), instruction.inputs[0], instruction.outputs[0]
-        if given is not None and made is not None and op.inputs[0] == op.outputs[0] and not op.step:
-            root, output = program.root(given), program.buffers[made]
-            fits = root.kind == output.kind == "workspace" and root.per_row == output.per_row
-            if fits and output.base is None and made not in written and last[root.name] == at:
-                last[root.name] = last[made]
-                program = replace(program, buffers={**program.buffers, made: replace(output, base=given)})
-        written.update(name for name in instruction.outputs if name is not None)
-    return program
-
-
-def _weights(program: Program, layers: Sequence[Layer], p: str) -> dict[str, str]:
+def _weights(program: Program, p: str) -> dict[str, str]:
     """The names in C of the weights that the program reads."""
     names: dict[str, str] = {}
     for name, buffer in program.buffers.items():
         if buffer.kind in ("parameter", "frozen") and buffer.base is None:
             wanted = f"{p}_" + re.sub(r"\W", "_", name, flags=re.ASCII)
-            taken = {
-                *names.values(),
-                *(f"{p}_{own}" for own in ("predict", "predict_with", "test", "test_x", "test_y")),
-            }
+            taken = {*names.values(), *(f"{p}_{own}" for own in OWN)}
             names[name] = next(n for i in range(len(taken) + 1) if (n := wanted + f"_{i}" * (i > 0)) not in taken)
     return names
 
@@ -281,15 +234,16 @@ def _layers(layers: Sequence[Layer]) -> str:
 def _array(name: str, values: Array, meaning: str) -> str:
     """A constant array: its elements as the shortest decimals that have their bits."""
     flat = np.ascontiguousarray(values).reshape(-1)
-    numbers = [f"{v!s}f" for v in flat] if np.isfinite(flat).all() else list(map(_number, flat))
-    rows = (", ".join(numbers[i : i + 8]) for i in range(0, len(numbers), 8))
+    rows = [", ".join(map(_number, flat[i : i + 8])) for i in range(0, flat.size, 8)]
     shape = " x ".join(map(str, values.shape))
     body = ",\n    ".join(rows)
-    return f"/* {_comment(meaning)}: {shape} */\nstatic const float {name}[{len(numbers)}] = {{\n    {body}\n}};"
+    return f"/* {_comment(meaning)}: {shape} */\nstatic const float {name}[{flat.size}] = {{\n    {body}\n}};"
+
+
+NUMBERS = {"nan": "NAN", "inf": "INFINITY", "-inf": "-INFINITY"}
 
 
 def _number(value: Any) -> str:
     """A float32 as a constant in C."""
-    if np.isfinite(value):
-        return f"{value!s}f"
-    return "NAN" if np.isnan(value) else "INFINITY" if value > 0 else "-INFINITY"
+    digits = str(value)
+    return NUMBERS.get(digits) or f"{digits}f"
