@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import io
 import json
 import os
 import signal
@@ -11,10 +12,12 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -760,6 +763,41 @@ def test_zip_bombs(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("../../a.txt", b"text")
     refused("is no array")
+
+
+def pressed(file: Any, name: str, values: int, piece: int) -> None:
+    """An array of so many zeros, kept in compressed pieces, of which the first is written."""
+    array = file.create_dataset(name, (values,), "f4", chunks=(piece,), maxshape=(None,), compression="gzip")
+    press = zlib.compressobj()
+    parts = [press.compress(bytes(2**22)) for _ in range(4 * piece // 2**22)]
+    array.id.write_direct_chunk((0,), b"".join([*parts, press.flush()]))
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
+def test_bombs_of_hdf5(suffix: str, tmp_path: Path) -> None:
+    """Many zeros in few bytes; few values in a piece that is large; and archives of either, which are small twice."""
+    path = tmp_path / f"m{suffix}"
+    model = example()
+    for values, piece in ((2**26, 2**26), (10, 2**26)):
+        inner = io.BytesIO()
+        with h5py.File(inner, "w") as file:
+            pressed(file, "layers/dense/vars/0", values, piece)
+        if suffix == ".keras":
+            model.save(path)
+            with zipfile.ZipFile(path) as archive:
+                config = archive.read("config.json")
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr("config.json", config)
+                archive.writestr("model.weights.h5", inner.getvalue())
+        else:
+            path.write_bytes(inner.getvalue())
+        assert path.stat().st_size < 2**20
+
+        def refused() -> None:
+            with pytest.raises(ValueError, match="16 times the file's size"):
+                model.load_weights(path)
+
+        assert peak_of(refused) < 2**21
 
 
 def test_weights_of_other_kinds(tmp_path: Path) -> None:
