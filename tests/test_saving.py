@@ -800,6 +800,23 @@ def test_bombs_of_hdf5(suffix: str, tmp_path: Path) -> None:
         assert peak_of(refused) < 2**21
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_flipped_bits_of_values(name: str, tmp_path: Path) -> None:
+    """Archives have checksums, and the others do not: what is read is then another number, and nothing else."""
+    one, path = example(), tmp_path / name
+    one.save(path)
+    data, values = path.read_bytes(), one.layers[0].kernel.value
+    at = data.index(values.tobytes())
+    for place in (0, 7, values.nbytes - 1):
+        path.write_bytes(data[: at + place] + bytes([data[at + place] ^ 1]) + data[at + place + 1 :])
+        if name in ("m.npz", "m.keras"):
+            with pytest.raises(ValueError, match="is damaged, or is no file of models"):
+                load_model(path)
+        else:
+            found = load_model(path).layers[0].kernel.value
+            assert np.count_nonzero(found != values) == 1
+
+
 def test_weights_of_other_kinds(tmp_path: Path) -> None:
     """Numbers are converted, but not to integers where they are none."""
     model = Sequential([Input((2,)), Normalization()])
