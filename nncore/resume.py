@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
+from zlib import crc32
 
 from nncore import random
 from nncore.callbacks import Callback, CallbackList
@@ -168,7 +169,7 @@ class Backups:
 
 
 def _described(thing: Any) -> dict[str, Any]:
-    """A layer, loss, optimizer or metric as a config without names; by its class alone where it has none."""
+    """A layer, loss, optimizer or metric as a config; by its class alone where it has none."""
     try:
         config = serialize_keras_object(thing)
         json.dumps(config)
@@ -176,13 +177,16 @@ def _described(thing: Any) -> dict[str, Any]:
         config = None
     if not isinstance(config, dict):
         return {"class_name": type(thing).__name__}
-    return {"class_name": config["class_name"], "config": _nameless(config["config"])}
+    return {"class_name": config["class_name"], "config": _plain(config["config"])}
 
 
-def _nameless(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """What matters in a config: names do not, nor what weights began with; of long lists the checksum is enough."""
     if isinstance(value, dict):
-        return {key: _nameless(inner) for key, inner in value.items() if key != "name"}
-    return [_nameless(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {key: _plain(inner) for key, inner in value.items() if key != "name" and "initializer" not in key}
+    if not isinstance(value, list | tuple):
+        return value
+    return [_plain(inner) for inner in value] if len(value) <= 16 else [len(value), crc32(json.dumps(value).encode())]
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -41,9 +41,11 @@ import test_onnx
 import test_ops
 import test_optimizers
 import test_regularizers
+import test_resume
 import test_sources
 import test_training
 from planted import Patch
+from test_resume import ARRAYS, nothing, wider
 
 from nncore import (
     _native,
@@ -56,6 +58,7 @@ from nncore import (
     metrics,
     ops,
     random,
+    resume,
     running,
     sources,
     training,
@@ -125,6 +128,10 @@ def in_folder(test: Callable[[Path], Any]) -> Test:
             test(Path(folder))
 
     return run
+
+
+def resumed(save_freq: Any = "epoch") -> Test:
+    return in_folder(lambda folder: test_resume.test_arrays(save_freq, folder, "native"))
 
 
 def in_onnx(stack: str) -> Test:
@@ -719,6 +726,45 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
         "place[0] += start",
         "pass",
         test_bad_input.test_row_of_a_large_array,
+    ),
+    # training that goes on
+    "a backup forgets the order of the rows": (
+        loops.ArrayFeed.set_state, 'self._generator.bit_generator.state = state["generator"]', "pass", resumed(),
+    ),
+    "a backup forgets the sums of the epoch": (
+        training.Trainer.set_sums, 'memory.totals[...] = sums["totals"]', "pass", resumed(save_freq=7),
+    ),
+    "a backup forgets how many batches are done": (
+        loops.ArrayFeed.set_state, 'self._start + state["done"]', "self._start", resumed(save_freq=7),
+    ),
+    "a backup has the learning rate as float32": (
+        resume.Backups.enter, 'found["rate"] is not None', "False",
+        in_folder(lambda folder: test_resume.test_optimizers("means", "epoch", folder)),
+    ),
+    "a backup forgets where seeds come from": (
+        resume.Backups.enter, 'random.set_seed(found["random"])', "pass",
+        in_folder(test_resume.test_validation_that_draws),
+    ),
+    "a backup forgets what callbacks remember": (
+        resume.Backups.enter, "callback.set_state(remembered)", "pass", resumed(),
+    ),
+    "a backup forgets the weights": (
+        resume.Backups.enter, 'variable.assign(found["weights"][name])', "pass", resumed(),
+    ),
+    "a backup is taken before the step is counted": (
+        loops._train, "optimizer.steps = first + i\n        if backups", "if backups", resumed(save_freq=7),
+    ),
+    "a log has the lines of epochs that come again": (
+        callbacks.CSVLogger.set_state, "file.truncate()", "file.seek(0, 2)",
+        in_folder(lambda folder: test_resume.test_files("epoch", True, folder)),
+    ),
+    "used batches come again": (
+        sources.Source.set_state, 'state["taken"]:', "False:",
+        in_folder(lambda folder: test_resume.test_batches("generator", "epoch", folder)),
+    ),
+    "any training will do": (
+        resume.Backups._suits, "was == now", "True",
+        in_folder(lambda folder: test_resume.test_another_training(wider, nothing, ARRAYS, "units", folder)),
     ),
     # models for other programs, and from them
     "ONNX's softmax is over the batch": (onnx.softmax, "axis=-1", "axis=0", in_onnx("Softmax of three axes")),

@@ -34,6 +34,7 @@ from nncore.callbacks import (
     SwapEMAWeights,
     TensorBoard,
 )
+from nncore.initializers import Constant
 from nncore.layers import BatchNormalization, Dense, Dropout, Input
 from nncore.metrics import Metric
 from nncore.models import Sequential, load_model
@@ -367,7 +368,9 @@ def test_hooks_of_batches(tmp_path: Path) -> None:
 def test_what_cannot_be_kept(tmp_path: Path) -> None:
     counting = Counting()
     counting.seen = [{"what": object()}]
-    with pytest.raises(TypeError, match=r"get_state\(\) returns must be numbers, .* at backup/callbacks/0/seen/0/what"):
+    with pytest.raises(
+        TypeError, match=r"what get_state\(\) returns must be numbers, .* at backup/callbacks/0/seen/0/what"
+    ):
         run(network, lambda: [counting], BackupAndRestore(tmp_path / "b"), **ARRAYS)
 
 
@@ -537,6 +540,33 @@ def test_what_may_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     model = run(make, lambda: [LambdaCallback()], backup, **ARRAYS, epochs=9, verbose=2)
     assert capsys.readouterr().out.count("Epoch") == 7
     assert digest(model) == digest(run(network, nothing, **ARRAYS, epochs=9))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_arrays_in_configs(value: float, tmp_path: Path) -> None:
+    """Long ones are compared, and not kept; those that weights began with do not matter."""
+
+    def make(mean: Any, kernel: Any) -> Sequential:
+        normalization = nncore.layers.Normalization(mean=mean, variance=np.ones(5000))
+        model = Sequential([Input((5000,)), normalization, Dense(2, kernel_initializer=Constant(kernel))])
+        model.compile("adam", "mse")
+        return model
+
+    x, y, mean = np.ones((4, 5000), np.float32), np.ones((4, 2)), np.zeros(5000)
+    backup = BackupAndRestore(tmp_path / "b")
+    with pytest.raises(KeyboardInterrupt):
+        run(lambda: make(mean, np.zeros((5000, 2))), nothing, backup, Interrupt(2), x=x, y=y)
+    assert os.path.getsize(tmp_path / "b" / "latest.npz") < 4 * 10_000 * 3 + 2 * 4 * 5000 + 20_000
+    mean[1234] = value
+
+    def again() -> Sequential:
+        return run(lambda: make(mean, np.ones((5000, 2))), nothing, backup, x=x, y=y)
+
+    if value:
+        with pytest.raises(ValueError, match=r"layers.0.config.mean.1 is \d+ and was \d+"):
+            again()
+    else:
+        assert again().history.epoch == [*range(7)]
 
 
 def test_a_backup_that_stays(tmp_path: Path) -> None:

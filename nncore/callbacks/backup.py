@@ -116,33 +116,45 @@ def _state_of(path: str) -> dict[str, Any]:
     return state
 
 
-_ARRAY = "__array__"
-"""The key of what stands for an array in JSON."""
+_ARRAY, _FLOATS = "__array__", "__floats__"
+"""The keys of what stands in JSON for an array, and for a list of floats that is kept as one."""
+
+_PLAIN = {str, int, float, bool, type(None)}
 
 
 def _pack(value: Any, path: str, arrays: dict[str, Any]) -> Any:
-    """``value`` for JSON, its arrays moved into ``arrays`` under their paths."""
+    """``value``, which is found at ``path``, for JSON; its arrays are moved into ``arrays``, by number."""
+
+    def moved(key: str, array: Any) -> dict[str, str]:
+        name = str(len(arrays))
+        arrays[name] = array
+        return {key: name}
+
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        arrays[path] = value
-        return {_ARRAY: path}
-    if isinstance(value, np.generic):
+        return moved(_ARRAY, value)
+    if isinstance(value, np.bool_ | np.integer | np.floating):
         return value.item()
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _pack(inner, f"{path}/{key}", arrays) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_pack(inner, f"{path}/{i}", arrays) for i, inner in enumerate(value)]
-    if value is None or isinstance(value, str | int | float | bool):
+    if value is None or isinstance(value, str | int | float):
         return value
+    if isinstance(value, list | tuple):
+        kinds = set(map(type, value))
+        if kinds == {float}:  # a long history is written in no time so
+            return moved(_FLOATS, np.array(value))
+        return value if kinds <= _PLAIN else [_pack(inner, f"{path}/{i}", arrays) for i, inner in enumerate(value)]
+    if isinstance(value, dict) and all(isinstance(key, str) and key not in (_ARRAY, _FLOATS) for key in value):
+        return {key: _pack(inner, f"{path}/{key}", arrays) for key, inner in value.items()}
     raise TypeError(
-        "BackupAndRestore: what get_state() returns must be numbers, strings, None, arrays, and lists and dicts of "
-        f"them by name. Received: {value!r} at {path}."
+        "BackupAndRestore: logs and what get_state() returns must be numbers, strings, None, arrays, and lists and "
+        f"dicts of them by name. Received: {value!r} at {path}."
     )
 
 
 def _unpack(value: Any, arrays: Mapping[str, Any]) -> Any:
     """What ``_pack`` was given."""
     if isinstance(value, dict):
-        if set(value) == {_ARRAY}:
+        if value.keys() == {_ARRAY}:
             return arrays[value[_ARRAY]]
+        if value.keys() == {_FLOATS}:
+            return arrays[value[_FLOATS]].tolist()
         return {key: _unpack(inner, arrays) for key, inner in value.items()}
     return [_unpack(inner, arrays) for inner in value] if isinstance(value, list) else value
