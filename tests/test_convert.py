@@ -27,7 +27,7 @@ from nncore.convert.torch import FROM
 from nncore.datasets import digits
 from nncore.layers import Activation, Dense, Embedding, Flatten, Input, Lambda, Layer
 from nncore.models import Sequential, model_from_json
-from nncore.saving.chains import as_sequential
+from nncore.saving.chains import as_sequential, moved
 
 Array = np.ndarray[Any, Any]
 peers = pytest.mark.peers
@@ -473,6 +473,38 @@ def test_chains() -> None:
     older = {**entry("c"), "inbound_nodes": [[["a", 0, 0, {"mask": None}]]]}
     assert names(as_sequential(functional(a, older))) == ["in", "a", "c"]
     assert as_sequential(a) is a
+
+
+def test_places_of_weights_in_chains() -> None:
+    """Files count classes as they stand in the file, and call a functional model one."""
+    inner = {**functional(entry("d", "in"), entry("e", "d"), ends=("e", 0, 0), name="c"), "inbound_nodes": []}
+    other = {"class_name": "Sequential", "name": "b", "config": {"name": "b", "layers": [START, entry("f")]}}
+    b, c = (
+        {**part, "inbound_nodes": entry("", source)["inbound_nodes"]} for part, source in ((other, "a"), (inner, "b"))
+    )
+    model = functional(c, b, entry("a", "in"))
+    old = ["layers/dense/vars/0", "layers/sequential/layers/dense/vars/1", "layers/functional/layers/dense_1/vars/0"]
+    new = ["layers/dense/vars/0", "layers/sequential/layers/dense/vars/1", "layers/sequential_1/layers/dense_1/vars/0"]
+    arrays = {name: name for name in [*old, "optimizer/vars/0"]}
+    assert moved(model, arrays) == dict(zip([*new, "optimizer/vars/0"], arrays, strict=True))
+    assert moved(as_sequential(model), arrays) == arrays
+
+
+@peers
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_files_of_functional_models(suffix: str, keras: Any, tmp_path: Any) -> None:
+    k, x = keras.layers, uniform(9, 4)
+
+    def inside(layer: Any) -> Any:
+        given = keras.Input((4,))
+        return keras.Model(given, k.Dense(4, "tanh")(layer(given)))
+
+    given = keras.Input((4,))
+    mixed = keras.Sequential([keras.Input((4,)), k.Dense(4, "relu"), inside(k.LayerNormalization())])
+    model = keras.Model(given, k.Dense(2)(inside(k.BatchNormalization())(mixed(k.Dense(4)(given)))))
+    model.save(tmp_path / f"model{suffix}")
+    check(nncore.models.load_model(tmp_path / f"model{suffix}"), x, model.predict(x, verbose=0))
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from nncore.names import snake_case
+
 Config = Mapping[str, Any]
+
+FUNCTIONAL = ("Functional", "Model")
+"""What configs call functional models."""
 
 
 def as_sequential(config: Any) -> Any:
@@ -14,18 +19,61 @@ def as_sequential(config: Any) -> Any:
     Raises:
         ValueError: for a functional model that is no chain.
     """
-    if not isinstance(config, Mapping) or config.get("class_name") not in ("Sequential", "Functional", "Model"):
+    if not _is_model(config):
         return config
     inner = config["config"]
     if config["class_name"] == "Sequential":
         if not isinstance(inner, Mapping) or "layers" not in inner:
             return config
-        return {**config, "config": {**inner, "layers": [as_sequential(entry) for entry in inner["layers"]]}}
+        layers = [as_sequential(entry) for entry in inner["layers"]]
+        return {"module": "keras", **config, "config": {**inner, "layers": layers}}  # Keras 2 names no modules
     layers = [as_sequential({**entry, "inbound_nodes": []}) for entry in _in_order(inner)]
     return {
         **config, "module": "keras", "class_name": "Sequential", "registered_name": None, "build_config": None,
         "config": {"name": inner.get("name"), "trainable": inner.get("trainable", True), "layers": layers},
     }  # fmt: skip
+
+
+def _is_model(config: Any) -> bool:
+    return isinstance(config, Mapping) and config.get("class_name") in ("Sequential", *FUNCTIONAL)
+
+
+def moved(config: Config, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's arrays under the names that they have where every chain in it is a ``Sequential``.
+
+    Places in files speak of classes, ``layers/functional/layers/dense``, and count them in the order of the file.
+    """
+    places = {} if as_sequential(config) == config else dict(_places(config, "", ""))
+
+    def name(old: str) -> str:
+        parts = old.split("/")
+        for end in range(len(parts) - 1, 0, -1):
+            place = "/".join(parts[:end])
+            if place in places:
+                return "/".join([places[place], *parts[end:]])
+        return old
+
+    return {name(old): array for old, array in arrays.items()}
+
+
+def _places(model: Config, theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    """For every layer, also of models inside: its place as the file has it, and as a ``Sequential`` has it."""
+    before, after = model["config"]["layers"], as_sequential(model)["config"]["layers"]
+    new = dict(_named_places(after, ours))
+    for entry, (name, old) in zip(before, _named_places(before, theirs), strict=True):
+        if _is_model(entry):
+            yield from _places(entry, old, new[name])
+        else:
+            yield old, new[name]
+
+
+def _named_places(entries: Sequence[Config], place: str) -> Iterator[tuple[str, str]]:
+    """The name of each layer and its place, ``layers/dense_1``."""
+    counts: dict[str, int] = {}
+    for entry in entries:
+        stem = snake_case(entry["class_name"])
+        count = counts[stem] = counts.get(stem, -1) + 1
+        yield entry["config"]["name"], f"{place}{'/' if place else ''}layers/{stem}{f'_{count}' if count else ''}"
 
 
 def _in_order(model: Config) -> list[Config]:

@@ -12,7 +12,7 @@ import time
 import zipfile
 
 from nncore.saving import hdf5
-from nncore.saving.chains import as_sequential
+from nncore.saving.chains import as_sequential, moved
 from nncore.saving.compiled import for_keras
 from nncore.saving.files import Contents
 
@@ -43,7 +43,7 @@ def read(path: str) -> Contents:
         described = json.loads(archive.read(METADATA)) if METADATA in archive.namelist() else {}
         with h5py.File(io.BytesIO(archive.read(WEIGHTS)), "r") as file:
             arrays = hdf5.weights(hdf5.Items(file, os.path.getsize(path))).arrays
-    return Contents(arrays, as_sequential(config), {**described, **described.pop("metadata", {})})
+    return Contents(moved(config, arrays), as_sequential(config), {**described, **described.pop("metadata", {})})
 
 
 def _check_sizes(path: str, archive: zipfile.ZipFile) -> None:
