@@ -35,7 +35,7 @@ def unknown_name(kind: str, received: object, known: Iterable[str]) -> ValueErro
     import difflib
 
     names = sorted(set(known))
-    close = difflib.get_close_matches(str(received).lower(), [n.lower() for n in names], n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(received)[:100].lower(), [n.lower() for n in names], n=1, cutoff=0.6)
     by_lower = {n.lower(): n for n in names}
     hint = f" Did you mean {by_lower[close[0]]!r}?" if close else ""
     return ValueError(f"Unknown {kind}: {received!r}.{hint} Known names: {', '.join(names)}.")
@@ -45,5 +45,5 @@ def did_you_mean(received: str, known: Iterable[str]) -> str:
     """``" Did you mean 'x'?"`` for the known word closest to ``received``, or nothing."""
     import difflib
 
-    close = difflib.get_close_matches(received, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(received[:100], list(known), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""

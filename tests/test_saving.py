@@ -718,7 +718,9 @@ ENTRIES: dict[str, tuple[bytes, str]] = {
     "huge and empty": (npy(shape="(9999999999999999999, 0)", data=b""), ""),
     "negative": (npy(shape="(-2, -1)"), "no array of real numbers"),
     "short": (npy(data=bytes(7)), "takes 8 bytes, and there are 7"),
-    "long": (npy(data=bytes(9)), "takes 8 bytes, and there are 9"),
+    "too long": (npy(data=bytes(9)), "takes 8 bytes, and there are 9"),
+    "long": (npy(shape=f"({'1' * 9000},)"), "no array of real numbers"),
+    "many sizes": (npy(shape=f"({'1, ' * 3000}x,)"), "no array of real numbers"),
     "a call": (npy(shape="(__import__('os').system('id'),)"), "no array of real numbers"),
     "nothing": (b"", "is no array"),
     "another format": (b"\x93NUMPY\x09\x00" + bytes(20), "is no array"),
@@ -815,6 +817,24 @@ def test_flipped_bits_of_values(name: str, tmp_path: Path) -> None:
         else:
             found = load_model(path).layers[0].kernel.value
             assert np.count_nonzero(found != values) == 1
+
+
+@pytest.mark.parametrize("name", ["m.npz", "m.keras"])
+def test_texts_that_are_compressed(name: str, tmp_path: Path) -> None:
+    """Short ones are read, and long ones are not: what they say takes many times their size."""
+    path, model = tmp_path / name, example()
+    for length, fits in ((10_000, True), (2**21, False)):
+        model.save(path, metadata={"text": "a" * length})
+        with zipfile.ZipFile(path) as archive:
+            entries = {entry: archive.read(entry) for entry in archive.namelist()}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for entry, data in entries.items():
+                archive.writestr(entry, data, zipfile.ZIP_DEFLATED if "json" in entry else zipfile.ZIP_STORED)
+        if fits:
+            assert same(load_model(path), model)
+        else:
+            with pytest.raises(ValueError, match=r"in it is compressed from 2,1..,... bytes: write the file without"):
+                load_model(path)
 
 
 def test_weights_of_other_kinds(tmp_path: Path) -> None:

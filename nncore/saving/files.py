@@ -147,6 +147,13 @@ def check_size(name: str, shape: Sequence[int], dtype: np.dtype[Any], there: int
         raise ValueError(f"{name!r} of shape {tuple(shape)} takes {size:,} bytes, and there are {there:,}")
 
 
+def check_text(name: str, size: int, file: int) -> None:
+    """Raise ``ValueError`` where a long text in an archive is larger than the whole file: Python needs some 30 times
+    its bytes for what it says."""
+    if size > max(file, 2**20):
+        raise ValueError(f"{name!r} in it is compressed from {size:,} bytes: write the file without compression")
+
+
 # Writing.
 
 

@@ -14,7 +14,7 @@ import zipfile
 from nncore.saving import hdf5
 from nncore.saving.chains import as_sequential, moved
 from nncore.saving.compiled import for_keras
-from nncore.saving.files import Contents
+from nncore.saving.files import Contents, check_text
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
@@ -49,5 +49,7 @@ def read(path: str) -> Contents:
 def _check_sizes(path: str, archive: zipfile.ZipFile) -> None:
     names = [name for name in (CONFIG, METADATA, WEIGHTS) if name in archive.namelist()]
     size, limit = sum(archive.getinfo(name).file_size for name in names), hdf5.EXPANSION * os.path.getsize(path)
+    for text in {CONFIG, METADATA}.intersection(names):
+        check_text(text, archive.getinfo(text).file_size, os.path.getsize(path))
     if size > limit:
         raise ValueError(f"its parts would take {size:,} bytes, {hdf5.EXPANSION} times the file's size is {limit:,}")

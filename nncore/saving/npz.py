@@ -27,11 +27,11 @@ CHUNK = 2**18
 
 COMPRESSED = 16
 """How many times its own size a compressed file may hold: the weights of models hardly shrink."""
-
 _HEADER = re.compile(
-    rb"\{\s*'descr':\s*'([<>|=][biuf][0-9]{1,2})',\s*'fortran_order':\s*(False|True),"
-    rb"\s*'shape':\s*\(((?:[0-9]{1,19},?\s*)*)\),?\s*\}\s*"
+    rb"\{'descr': ?'([<>|=][biuf][0-9]{1,2})', ?'fortran_order': ?(False|True), ?"
+    rb"'shape': ?\(((?:[0-9]{1,19}(?:, ?[0-9]{1,19})*,?)?)\),? ?\} *\n?"
 )
+"""As NumPy writes it, and its like; there is one way to read a text, so that long ones take no longer."""
 
 
 def write(path: str, contents: Contents) -> None:
@@ -76,6 +76,8 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
             raise ValueError(f"{entry.filename!r} is encrypted, or compressed in a way that NumPy does not know")
         if entry.compress_type == zipfile.ZIP_STORED and entry.file_size != entry.compress_size:
             raise ValueError(f"{entry.filename!r} has two sizes")
+        if entry.filename == f"{TEXT}.npy":
+            files.check_text(TEXT, entry.file_size, size)
     if sum(entry.compress_size for entry in entries) > size:
         raise ValueError("its arrays take more bytes than the file has")
     if sum(entry.file_size for entry in entries) > COMPRESSED * size:
