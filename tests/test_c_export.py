@@ -62,6 +62,7 @@ def pointer(array: Array | None) -> Any:
     return None if array is None else array.ctypes.data_as(ctypes.c_void_p)
 
 
+@pytest.mark.tree
 def test_there_is_a_compiler() -> None:
     assert COMPILERS
 
@@ -148,6 +149,7 @@ def without_denormals(array: Array) -> Array:
     return np.where(np.abs(array) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), array), array)
 
 
+@pytest.mark.tree
 @pytest.mark.parametrize("isa", MULTIPLY_ADDS)
 @pytest.mark.parametrize("op", sorted(translated() - {"gather_int"}))
 def test_ops_give_the_bits_of_their_kernels(op: str, isa: str, folder: Path) -> None:
@@ -278,6 +280,7 @@ def predicted(library: ctypes.CDLL, prefix: str, x: Array, shape: tuple[int | No
     return y
 
 
+@pytest.mark.tree
 @pytest.mark.parametrize("name", MODELS)
 def test_models_give_the_bits_of_predict(name: str, exported: Any) -> None:
     library, made = exported
@@ -324,6 +327,7 @@ def said(program: Path, *arguments: str, given: str = "") -> tuple[int, str, str
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.tree
 @pytest.mark.parametrize("optimization", ["-O0", "-O3", "-Os", "-O3 -std=gnu99"])
 @pytest.mark.parametrize("isa", MULTIPLY_ADDS)
 @pytest.mark.parametrize("compiler", COMPILERS)
@@ -334,12 +338,14 @@ def test_a_file_tests_itself(compiler: str, isa: str, optimization: str, digits:
     assert said(program, "--test") == (0, "net: 0 of 16 outputs differ\n", "")
 
 
+@pytest.mark.tree
 def test_slow_multiply_adds_have_the_same_bits(digits: Sequential, tmp_path: Path) -> None:
     digits.export(tmp_path / "net.c")
     program = main_of(tmp_path / "net.c", COMPILERS[0], "-DNNCORE_FMA=1")
     assert said(program, "--test") == (0, "net: 0 of 16 outputs differ\n", "")
 
 
+@pytest.mark.tree
 def test_a_file_that_another_backend_has_made_tests_itself(digits: Sequential, backend: str, tmp_path: Path) -> None:
     """Whose predictions may differ in the last bits."""
     digits.export(tmp_path / "net.c")
@@ -348,6 +354,7 @@ def test_a_file_that_another_backend_has_made_tests_itself(digits: Sequential, b
         assert said(program, "--test") == (0, "net: 0 of 16 outputs differ\n", "")
 
 
+@pytest.mark.tree
 @pytest.mark.parametrize("isa", MULTIPLY_ADDS)
 def test_a_file_notices_a_weight_that_is_another(isa: str, digits: Sequential, tmp_path: Path) -> None:
     digits.export(tmp_path / "net.c")
@@ -361,6 +368,7 @@ def test_a_file_notices_a_weight_that_is_another(isa: str, digits: Sequential, t
     assert out != "net: 0 of 16 outputs differ\n"
 
 
+@pytest.mark.tree
 def test_a_program_predicts_arguments_and_input(digits: Sequential, tmp_path: Path) -> None:
     digits.export(tmp_path / "net.c")
     program = main_of(tmp_path / "net.c", COMPILERS[0], *MULTIPLY_ADDS[BEST])
@@ -378,6 +386,7 @@ def test_a_program_predicts_arguments_and_input(digits: Sequential, tmp_path: Pa
     assert said(program, given="x") == (2, "", ended)
 
 
+@pytest.mark.tree
 def test_several_files_in_one_program_and_several_threads(digits: Sequential, tmp_path: Path) -> None:
     """The prefixes keep them apart; workspaces of their own, the threads."""
     backends.in_force = NativeBackend(BEST)
@@ -424,6 +433,7 @@ def test_what_depends_on_weights_alone_is_computed_before(tmp_path: Path) -> Non
     assert "moving_variance" not in text
 
 
+@pytest.mark.tree
 def test_fast_math_is_refused(digits: Sequential, tmp_path: Path) -> None:
     digits.export(tmp_path / "net.c")
     for flag in ("-ffast-math", "-Ofast", "-ffinite-math-only"):
@@ -444,6 +454,7 @@ def test_the_same_model_gives_the_same_text(digits: Sequential, tmp_path: Path) 
     assert random._state == state
 
 
+@pytest.mark.tree
 def test_samples_for_the_test(digits: Sequential, tmp_path: Path) -> None:
     x = uniform(7, 6)
     digits.export(tmp_path / "net.c", test=x)
@@ -456,6 +467,7 @@ def test_samples_for_the_test(digits: Sequential, tmp_path: Path) -> None:
     assert not (tmp_path / "other.c").exists()
 
 
+@pytest.mark.tree
 def test_names_that_are_none_in_c(tmp_path: Path) -> None:
     """Of files, models, layers and weights."""
     named = Sequential(

@@ -512,6 +512,7 @@ def test_weights_alone_go_where_they_are_named_alike(capsys: pytest.CaptureFixtu
         assert not Path(target).exists()
 
 
+@pytest.mark.tree
 def test_convert_to_another_program(capsys: pytest.CaptureFixture[str]) -> None:
     import onnxruntime
 

@@ -25,7 +25,12 @@ def reference() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", PAGES)
+def compiles(name: str) -> bool:
+    """Whether a page runs a compiler."""
+    return bool(re.search(r"^cc ", (DOCS / name).read_text(encoding="utf-8"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.tree) if compiles(n) else n for n in PAGES])
 def test_every_block_runs_and_prints_what_the_page_says(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
