@@ -41,7 +41,7 @@ def of_file(values: int) -> Iterator[None]:
 
 
 def zeros(shape: Sequence[int], name: str) -> np.ndarray[Any, Any] | None:
-    """A weight to be loaded; ``None`` where no file is.
+    """A weight to be loaded, as a view of one zero; ``None`` where no file is loaded.
 
     Raises:
         ValueError: where the file has fewer values than that.
@@ -56,7 +56,7 @@ def zeros(shape: Sequence[int], name: str) -> np.ndarray[Any, Any] | None:
             f"{allowance.values:,} for it"
         )
     allowance.values -= size
-    return np.zeros(shape, np.float32)
+    return np.broadcast_to(np.float32(0), tuple(shape))
 
 
 def take(size: int, what: str) -> None:

@@ -319,6 +319,47 @@ def test_statistics_that_are_given_or_found(tmp_path: Path) -> None:
     assert np.array_equal(one.predict(X, verbose=0), two.predict(X, verbose=0))
 
 
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def recorded() -> Sequential:
+    """The model in the golden files ``model.*``, which ``save_golden`` wrote with version 0.1.0."""
+    set_random_seed(0)
+    inner = Sequential([Dense(3, "tanh"), Dropout(0.1)], name="inner")
+    model = Sequential(
+        [Input((4,)), Normalization(mean=0.5, variance=0.1), Dense(4, "relu"), inner, Dense(3, "softmax")]
+    )
+    rate = schedules.PiecewiseConstantDecay([5, 10], [0.02, 0.01, 0.005])
+    model.compile(Adam(rate, gradient_accumulation_steps=3, use_ema=True), "crossentropy", metrics=["accuracy"])
+    model.fit(X, Y, epochs=2, batch_size=16, verbose=0)
+    model.layers[1].trainable = False
+    model.fit(X, Y, batch_size=16, verbose=0)
+    return model
+
+
+def save_golden() -> None:
+    """To be called once for a version of files; a new version keeps the old files, and tests both."""
+    for suffix in (".npz", ".safetensors", ".keras", ".h5"):
+        recorded().save(GOLDEN / f"model{suffix}", metadata={"version": 1})
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".keras", ".h5"])
+def test_files_of_the_first_version(suffix: str) -> None:
+    """They mean what they meant; the weights have gone through other kernels, and so may differ in the last digits."""
+    path, expected = GOLDEN / f"model{suffix}", recorded()
+    found = load_model(path)
+    assert np.allclose(found.predict(X, verbose=0), expected.predict(X, verbose=0), rtol=1e-4)
+    for model in (found, expected):
+        model.layers[1].trainable = True
+        for _ in range(4):
+            model.train_on_batch(X, Y)
+    assert found.optimizer.steps == expected.optimizer.steps == 16
+    for one, two in zip(found.get_weights(), expected.get_weights(), strict=True):
+        assert np.allclose(one, two, rtol=1e-3, atol=1e-5)
+    assert np.allclose(found.optimizer.state, expected.optimizer.state, rtol=1e-3, atol=1e-5)
+    assert read_metadata(path)["version"] == 1
+
+
 # Writing.
 
 
@@ -426,7 +467,7 @@ def test_files_that_may_not_be_written_or_read(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_process_that_is_killed_leaves_the_old_file_or_the_new(name: str, tmp_path: Path) -> None:
-    """Ten processes are killed in the middle of saves; what they leave beside the file, the next save removes."""
+    """Processes are killed in the middle of saves; what they leave beside the file, the next save removes."""
     script = """
         import sys
         import h5py, safetensors.numpy  # which take a while
@@ -444,7 +485,7 @@ def test_a_process_that_is_killed_leaves_the_old_file_or_the_new(name: str, tmp_
     writer.set_weights([w * 0 for w in writer.get_weights()])
     writer.save(path, metadata={"i": 0})
     numbers = [0]
-    for i in range(1, 11):
+    for i in range(1, 6):
         command = [sys.executable, "-c", textwrap.dedent(script), str(path), str(1000 * i)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
@@ -458,7 +499,7 @@ def test_a_process_that_is_killed_leaves_the_old_file_or_the_new(name: str, tmp_
         numbers.append(number)
         assert all((w == number).all() for w in load_model(path).get_weights())
         assert len(set(os.listdir(tmp_path)) - {name}) <= 1
-    assert len(set(numbers)) > 3
+    assert len(set(numbers)) > 2
     writer.save(path)
     assert os.listdir(tmp_path) == [name]
 
@@ -862,6 +903,20 @@ def test_weights_of_other_kinds(tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", **{n: a.astype(np.float32) for n, a in arrays.items()})
     with pytest.raises(ValueError, match=r"holds float32, and '.*/count' holds int64"):
         model.load_weights(tmp_path / "w.npz")
+
+
+def test_numbers_that_are_too_large(tmp_path: Path) -> None:
+    """A warning, which here is an error, comes before any weight has changed."""
+    model = Sequential([Input((2,)), Dense(2), Dense(2)])
+    model.save_weights(tmp_path / "w.npz")
+    before = model.get_weights()
+    with np.load(tmp_path / "w.npz") as file:
+        arrays = {name: array + np.float64(1) for name, array in file.items()}
+    arrays["layers/dense_1/vars/1"][0] = 1e300
+    np.savez(tmp_path / "w.npz", **arrays)
+    with pytest.raises(RuntimeWarning, match="overflow"):
+        model.load_weights(tmp_path / "w.npz")
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
 def test_an_embedding(tmp_path: Path) -> None:

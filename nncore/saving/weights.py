@@ -66,8 +66,9 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -> None
         if not skip_mismatch:
             raise ValueError(f"{message} Nothing has changed. skip_mismatch=True loads what fits.")
         warnings.warn(message, stacklevel=3)
-    for variable, array in found:
-        variable.assign(array)
+    values = [np.asarray(array, variable.dtype) for variable, array in found]  # where that fails, nothing has changed
+    for (variable, _), value in zip(found, values, strict=True):
+        variable.assign(value)
 
 
 def weights_of(model: Any) -> Contents:
