@@ -109,6 +109,7 @@ def test_what_scikit_learn_has_that_is_not_taken() -> None:
     refused(lambda: from_sklearn(net), "from_sklearn: layer 0, 'estimator' (MLPClassifier)", "isn't fitted")
     refused(lambda: from_sklearn(preprocessing.StandardScaler()), "(StandardScaler)", "MLPClassifier or MLPRegressor")
     refused(lambda: from_sklearn("net"), "(str)", "MLPClassifier or MLPRegressor")
+    refused(lambda: from_sklearn(Pipeline([("none", "passthrough")])), "(Pipeline)", "MLPClassifier or MLPRegressor")
     poly = make_pipeline(preprocessing.PolynomialFeatures(), net).fit(X, LABELS)
     refused(lambda: from_sklearn(poly), "layer 0, 'polynomialfeatures' (PolynomialFeatures)", "no such step")
     clipped = make_pipeline(preprocessing.MinMaxScaler(clip=True), net).fit(X, LABELS)

@@ -410,4 +410,8 @@ def test_unknown_format(tmp_path: Path) -> None:
         model.export(tmp_path / "model", format="onx")
     with pytest.raises(ValueError, match="onnx"):
         model.export(tmp_path / "model.tflite")
+    with pytest.raises(ValueError, match="Unknown option of export format 'onnx': 'opset'"):
+        model.export(tmp_path / "model.onnx", opset=9)
+    with pytest.raises(ValueError, match=r"'prefx'. Did you mean 'prefix'\?"):
+        model.export(tmp_path / "model.c", prefx="net")
     assert not list(tmp_path.iterdir())

@@ -35,7 +35,8 @@ def from_sklearn(estimator: Any) -> Sequential:
     """
     steps: list[tuple[str, Any]] = [("estimator", estimator)]
     if _kind(estimator) == "Pipeline":
-        steps = [(name, step) for name, step in estimator.steps if step is not None and step != "passthrough"]
+        found = [(name, step) for name, step in estimator.steps if step is not None and step != "passthrough"]
+        steps = found or steps
     made: list[Layer] = []
     shape: tuple[Any, ...] = ()
     weights: list[Array] = []

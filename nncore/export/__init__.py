@@ -26,4 +26,9 @@ def export(model: Any, filepath: Any, format: str | None = None, **options: Any)
             )
     if format not in FORMATS:
         raise unknown_name("export format", format, list(FORMATS))
-    import_module(f"nncore.export.{format}").write(model, path, **options)
+    write = import_module(f"nncore.export.{format}").write
+    known = write.__code__.co_varnames[2 : write.__code__.co_argcount]
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of export format {format!r}", option, known)
+    write(model, path, **options)
