@@ -598,8 +598,9 @@ class Sequential(Layer):
         Raises:
             ValueError: for a layer nncore does not know.
         """
-        entries = [{"config": {}, **entry} for entry in config["layers"]]
-        layers = deserialize_keras_object(entries, custom_objects, family="layers")
+        entries = config["layers"]
+        first = -1 if entries and entries[0].get("class_name") == "InputLayer" else 0  # which is not among the layers
+        layers = [_layer_of(entry, i, custom_objects) for i, entry in enumerate(entries, first)]
         model = cls(layers, trainable=config.get("trainable", True), name=config.get("name"))
         if layers and config.get("build_input_shape"):
             model.build(config["build_input_shape"])
@@ -638,6 +639,16 @@ class Sequential(Layer):
 
     def __repr__(self) -> str:
         return f"<Sequential name={self.name}, built={self.built}>"
+
+
+def _layer_of(config: Any, i: int, custom_objects: dict[str, Any] | None) -> Any:
+    """The layer that a config describes, the ``i``-th of a model; ``ValueError``, saying which, where it cannot be."""
+    try:
+        return deserialize_keras_object({"config": {}, **config}, custom_objects, family="layers")
+    except ValueError as error:
+        inner = config.get("config")
+        name = inner.get("name") if isinstance(inner, Mapping) else None
+        raise ValueError(f"Layer {i}, {name!r} of class {config.get('class_name')!r}: {error}") from error
 
 
 def _tell_apart(model: Sequential, scope: str, taken: dict[str, Variable]) -> None:

@@ -149,6 +149,7 @@ saving.npz
 saving.safetensors
 saving.hdf5
 saving.chains
+saving.keras_2
 saving.compiled
 saving.keras
 saving.legacy
