@@ -247,7 +247,8 @@ def _find(config: Mapping[str, Any], family: str | None) -> Any:
 def _families(module: str, family: str | None) -> list[str]:
     """Where to look for a name: the families that ``module`` speaks of, else ``family``, else all."""
     named = [f for f in FAMILIES if f".{f}." in f"{module}."] or (["models"] if module == "keras" else [])
-    return named[:1] or ([family] if family else list(FAMILIES))
+    given = {None: list(FAMILIES), "layers": ["layers", "models"]}  # a model may stand among layers
+    return named[:1] or given.get(family, [str(family)])
 
 
 def _of_functions(families: list[str]) -> list[str]:

@@ -21,7 +21,7 @@ from test_gradients import HIDDEN, NORMS
 
 from nncore import constraints, initializers, layers, losses, metrics, optimizers, regularizers
 from nncore.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, Input
-from nncore.models import Sequential, load_model
+from nncore.models import Sequential, clone_model, load_model
 from nncore.optimizers import schedules
 from nncore.optimizers.schedules import LearningRateSchedule as Schedule
 from nncore.saving import read_metadata
@@ -70,6 +70,22 @@ def tree(path: Path) -> dict[str, Any]:
     with h5py.File(raw) as file:
         file.visititems(keep)
     return found
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    import keras as library
+
+    return library
+
+
+keras_runs = pytest.mark.filterwarnings(
+    "error",
+    "ignore:__array__ implementation doesn't accept:DeprecationWarning",  # torch's
+    "ignore:Layer .* mask",
+)
+"""Marks tests in which Keras must not warn of anything, such as an optimizer's variables that it skips."""
 
 
 # Without Keras.
@@ -136,23 +152,328 @@ def test_long_lists_of_names(tmp_path: Path) -> None:
     assert same(load_model(tmp_path / "m.h5").get_weights(), model.get_weights())
 
 
-# With Keras.
+# Files that Keras wrote.
 
 
-@pytest.fixture(scope="module")
-def keras() -> Any:
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    import keras as library
-
-    return library
+RECORDED = json.loads((GOLDEN / "keras-files.json").read_text())
+FILES = ["keras-classifier.keras", "keras-classifier.h5", "keras-chain.keras", "keras-chain.h5"]
 
 
-keras_runs = pytest.mark.filterwarnings(
-    "error",
-    "ignore:__array__ implementation doesn't accept:DeprecationWarning",  # torch's
-    "ignore:Layer .* mask",
+@pytest.mark.parametrize("name", FILES)
+def test_models_that_keras_wrote(name: str, backend: str) -> None:
+    """They predict and score as in Keras, and train on as there, from the optimizer's state."""
+    recorded, x, y = RECORDED[name.partition(".")[0].removeprefix("keras-")], RECORDED["x"], RECORDED["y"]
+    model = load_model(GOLDEN / name)
+    assert np.allclose(model.predict(x, verbose=0), recorded["predictions"], rtol=1e-6, atol=1e-6)
+    assert np.allclose(model.evaluate(x, y, verbose=0), recorded["evaluated"], rtol=1e-6)
+    assert model.optimizer.steps == 3
+    model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+    for weight, want in zip(model.get_weights(), recorded["weights"], strict=True):
+        assert np.allclose(weight, want, rtol=1e-5, atol=1e-6)  # of Keras's powers of beta in float32
+
+
+def test_what_is_in_them() -> None:
+    model = load_model(GOLDEN / "keras-classifier.keras")
+    kinds = ["Normalization", "Dense", "PReLU", "Sequential", "Dropout", "Dense"]
+    assert [type(layer).__name__ for layer in model.layers] == kinds
+    dense = model.get_layer("mine")
+    assert (dense.activation.__name__, dense.kernel_regularizer.l2) == ("gelu", pytest.approx(0.01))
+    assert isinstance(model.layers[-1].kernel_constraint, constraints.MaxNorm)
+    assert (model.loss.name, model.loss.label_smoothing) == ("categorical_crossentropy", 0.1)
+    optimizer = model.optimizer
+    assert (type(optimizer), optimizer.use_ema, optimizer.iterations) == (optimizers.RMSprop, True, 1)
+    assert set(read_metadata(GOLDEN / "keras-classifier.keras")) == {"keras_version", "date_saved"}
+    chain = load_model(GOLDEN / "keras-chain.keras")
+    assert (chain.name, [layer.name for layer in chain.layers][-1]) == ("chain", "out")
+    assert isinstance(chain.optimizer._learning_rate, schedules.ExponentialDecay)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_without_what_was_compiled(name: str) -> None:
+    model = load_model(GOLDEN / name, compile=False)
+    assert not model.compiled
+    assert same(model.get_weights(), load_model(GOLDEN / name).get_weights())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_weights_of_them(name: str) -> None:
+    one = load_model(GOLDEN / name)
+    two = clone_model(one)
+    two.load_weights(GOLDEN / name)
+    assert same(one.get_weights(), two.get_weights())
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_what_is_written_is_laid_out_as_keras_does(suffix: str, tmp_path: Path) -> None:
+    golden, own = GOLDEN / f"keras-classifier{suffix}", tmp_path / f"own{suffix}"
+    load_model(golden).save(own)
+    if suffix == ".keras":
+        assert tree(own) == tree(golden)
+    else:
+        assert by_layer(own) == by_layer(golden)
+    again = load_model(own)
+    assert same(again.get_weights(), load_model(golden).get_weights())
+    assert same(state(again), state(load_model(golden)))
+
+
+def by_layer(path: Path) -> list[Any]:
+    """The layers that a ``.h5`` lists, with the shapes and last names of their weights. (Keras's longer names say which
+    model a layer was in when it was built.)"""
+    with h5py.File(path) as file:
+        root = file["model_weights"]
+        return [
+            (name, [(weight.split("/")[-1], root[name][weight].shape) for weight in root[name].attrs["weight_names"]])
+            for name in [*root.attrs["layer_names"], "top_level_model_weights"]
+        ]
+
+
+# Keras 2.
+
+
+def of_keras_2(config: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What the configs of layers of Keras 2 have in common, without a module."""
+    return {"trainable": True, "dtype": "float32", **config, **more}
+
+
+GLOROT = {"class_name": "GlorotUniform", "config": {"seed": None}}
+ZEROS, ONES = ({"class_name": name, "config": {}} for name in ("Zeros", "Ones"))
+DENSE = {"activation": "linear", "use_bias": True, "kernel_initializer": GLOROT, "bias_initializer": ZEROS, **{
+    f"{what}_{kind}": None for what in ("kernel", "bias", "activity") for kind in ("regularizer", "constraint")
+    if (what, kind) != ("activity", "constraint")
+}}  # fmt: skip
+NORMALIZATION = {
+    "axis": [1], "momentum": 0.99, "epsilon": 0.001, "center": True, "scale": True, "beta_initializer": ZEROS,
+    "gamma_initializer": ONES, "moving_mean_initializer": ZEROS, "moving_variance_initializer": ONES,
+    "beta_regularizer": None, "gamma_regularizer": None, "beta_constraint": None, "gamma_constraint": None,
+}  # fmt: skip
+LAYERS_2 = [
+    {"class_name": "InputLayer", "config": {
+        "batch_input_shape": [None, 4], "dtype": "float32", "sparse": False, "ragged": False, "name": "d1_input",
+    }},
+    {"class_name": "Dense", "config": of_keras_2(DENSE, name="d1", units=3, batch_input_shape=[None, 4])},
+    {"class_name": "LeakyReLU", "config": of_keras_2({"name": "leaky", "alpha": 0.25})},
+    {"class_name": "Sequential", "config": {"name": "inner", "layers": [
+        {"class_name": "BatchNormalization", "config": of_keras_2(NORMALIZATION, name="bn")},
+        {"class_name": "Dense", "config": of_keras_2(DENSE, name="d2", units=3, trainable=False)},
+    ]}},
+    {"class_name": "Dropout", "config": of_keras_2({"name": "drop", "rate": 0.5, "noise_shape": None, "seed": None})},
+    {"class_name": "Dense", "config": of_keras_2({**DENSE, "activation": "softmax"}, name="d3", units=2)},
+]  # fmt: skip
+TRAINING_2 = {
+    "loss": {"class_name": "SparseCategoricalCrossentropy", "config": {
+        "reduction": "auto", "name": "sparse_categorical_crossentropy", "from_logits": False,
+    }},
+    "metrics": [[{"class_name": "MeanMetricWrapper", "config": {
+        "name": "accuracy", "dtype": "float32", "fn": "sparse_categorical_accuracy",
+    }}]],
+    "weighted_metrics": None, "loss_weights": None, "sample_weight_mode": None,
+    "optimizer_config": {"class_name": "Adam", "config": {
+        "name": "Adam", "learning_rate": 0.002, "decay": 0.0, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-07,
+        "amsgrad": False,
+    }},
+}  # fmt: skip
+WEIGHTS_2: dict[str, dict[str, tuple[int, ...]]] = {
+    "d1": {"d1/kernel:0": (4, 3), "d1/bias:0": (3,)},
+    "leaky": {},
+    "inner": {
+        "bn/gamma:0": (3,), "bn/beta:0": (3,), "bn/moving_mean:0": (3,), "bn/moving_variance:0": (3,),
+        "d2/kernel:0": (3, 3), "d2/bias:0": (3,),
+    },
+    "drop": {},
+    "d3": {"d3/kernel:0": (3, 2), "d3/bias:0": (2,)},
+}  # fmt: skip
+"""A model as TensorFlow's Keras 2 describes it, and the weights in its file: in each layer the trainable ones first."""
+
+
+def put_weights_2(group: Any) -> dict[str, Any]:
+    """Write the weights as Keras 2 does; returns them by name."""
+    rng, values = np.random.default_rng(0), {}
+    group.attrs["layer_names"] = [name.encode() for name in WEIGHTS_2]
+    group.attrs["backend"], group.attrs["keras_version"] = b"tensorflow", b"2.4.0"
+    for layer, weights in WEIGHTS_2.items():
+        inner = group.create_group(layer)
+        inner.attrs["weight_names"] = [name.encode() for name in weights]
+        for name, shape in weights.items():
+            values[name] = inner[name] = rng.random(shape).astype(np.float32) + 0.1
+    return values
+
+
+def file_of_keras_2(path: Path, config: Any = None, training: Any = TRAINING_2, steps: int = 0) -> dict[str, Any]:
+    """Write a whole model; returns the weights by name."""
+    with h5py.File(path, "w") as file:
+        described = {"name": "two", "layers": LAYERS_2} if config is None else config
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": described}).encode()
+        file.attrs["training_config"] = json.dumps(training).encode()
+        file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.4.0"
+        values = put_weights_2(file.create_group("model_weights"))
+        state = file.create_group("optimizer_weights")
+        state.attrs["weight_names"] = [b"Adam/iter:0", b"Adam/d1/kernel/m:0"]
+        state["Adam/iter:0"], state["Adam/d1/kernel/m:0"] = np.int64(steps), np.zeros((4, 3), np.float32)
+        return values
+
+
+def predicted_2(w: dict[str, Any], x: Any) -> Any:
+    """What that model computes."""
+    x = x @ w["d1/kernel:0"] + w["d1/bias:0"]
+    x = np.where(x > 0, x, 0.25 * x)
+    x = (x - w["bn/moving_mean:0"]) / np.sqrt(w["bn/moving_variance:0"] + 0.001) * w["bn/gamma:0"] + w["bn/beta:0"]
+    x = (x @ w["d2/kernel:0"] + w["d2/bias:0"]) @ w["d3/kernel:0"] + w["d3/bias:0"]
+    return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+
+
+X_2 = np.random.default_rng(2).normal(size=(6, 4))
+
+
+def test_a_model_of_keras_2(tmp_path: Path) -> None:
+    weights = file_of_keras_2(tmp_path / "m.h5")
+    model = load_model(tmp_path / "m.h5")
+    assert np.allclose(model.predict(X_2, verbose=0), predicted_2(weights, X_2), rtol=1e-5)
+    assert [v.trainable for v in model.layers[2].layers[1].weights] == [False, False]
+    assert (model.optimizer.learning_rate, model.optimizer.steps) == (pytest.approx(0.002), 0)
+    assert set(model.evaluate(X_2, np.arange(6) % 2, verbose=0, return_dict=True)) == {"loss", "accuracy"}
+    model.save(tmp_path / "again.h5")
+    assert same(load_model(tmp_path / "again.h5").get_weights(), model.get_weights())
+
+
+def test_the_state_of_keras_2_is_not_read(tmp_path: Path) -> None:
+    file_of_keras_2(tmp_path / "m.h5", steps=7)
+    with pytest.warns(UserWarning, match="the optimizer's state is that of Keras 2 and is not read"):
+        assert load_model(tmp_path / "m.h5").optimizer.steps == 0
+
+
+@pytest.mark.parametrize("name", ["w.h5", "w.hdf5", "w.weights.h5"])
+def test_weights_of_keras_2(name: str, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / name, "w") as file:
+        weights = put_weights_2(file)
+    file_of_keras_2(tmp_path / "m.h5")
+    model = load_model(tmp_path / "m.h5")
+    model.set_weights([w * 0 for w in model.get_weights()])
+    model.load_weights(tmp_path / name)
+    assert np.allclose(model.predict(X_2, verbose=0), predicted_2(weights, X_2), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "optimizer, check",
+    [
+        (
+            {"class_name": "SGD", "config": {"lr": 0.5, "decay": 0.1, "momentum": 0.9, "nesterov": True}},
+            lambda o: np.allclose(o.learning_rates(0, 3), 0.5 / (1 + 0.1 * np.arange(3))) and o.nesterov,
+        ),
+        (
+            {"class_name": "Custom>RMSprop", "config": {
+                "name": "RMSprop", "weight_decay": None, "jit_compile": True, "is_legacy_optimizer": False,
+                "learning_rate": 0.01, "rho": 0.8, "momentum": 0.0, "epsilon": 1e-07, "centered": False,
+            }},
+            lambda o: (type(o), o.rho) == (optimizers.RMSprop, 0.8),
+        ),
+        (
+            {"class_name": "Adagrad", "config": {"lr": 0.01, "epsilon": None, "decay": 0.0}},
+            lambda o: o.epsilon == 1e-7,
+        ),
+        (
+            {"class_name": "Adam", "config": {"name": "Adam", "learning_rate": {
+                "class_name": "ExponentialDecay",
+                "config": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5, "staircase": False,
+                           "name": None},
+            }, "decay": 0.0}},
+            lambda o: isinstance(o._learning_rate, schedules.ExponentialDecay),
+        ),
+    ],
+)  # fmt: skip
+def test_optimizers_of_keras_2(optimizer: dict[str, Any], check: Callable[[Any], bool], tmp_path: Path) -> None:
+    file_of_keras_2(tmp_path / "m.h5", training={**TRAINING_2, "loss": "mse", "optimizer_config": optimizer})
+    assert check(load_model(tmp_path / "m.h5").optimizer)
+
+
+def test_the_oldest_models(tmp_path: Path) -> None:
+    """Once the config of a model was the list of its layers, the first of which knew the input, and initializers had a
+    dtype. Keras 3 reads neither."""
+    text = json.dumps(LAYERS_2[1:]).replace('{"seed": null}', '{"seed": null, "dtype": "float32"}')
+    config = json.loads(text.replace('"config": {}', '"config": {"dtype": "float32"}'))
+    weights = file_of_keras_2(tmp_path / "m.h5", config=config)
+    model = load_model(tmp_path / "m.h5")
+    assert np.allclose(model.predict(X_2, verbose=0), predicted_2(weights, X_2), rtol=1e-5)
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("default")
+def test_keras_3_reads_it_alike(keras: Any, tmp_path: Path) -> None:
+    """The model above is one that Keras 3 takes for one of Keras 2."""
+    weights = file_of_keras_2(tmp_path / "m.h5")
+    theirs = keras.models.load_model(tmp_path / "m.h5", compile=False)
+    assert np.allclose(theirs.predict(X_2, verbose=0), predicted_2(weights, X_2), rtol=1e-5)
+
+
+# What cannot be read.
+
+
+def changed(path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """A file in which ``change`` has changed the config."""
+    with zipfile.ZipFile(GOLDEN / "keras-classifier.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    change(config)
+    parts["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    return path
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            lambda c: c["config"]["layers"][2].update(class_name="Conv1D"),
+            r"Layer 1, 'mine' of class 'Conv1D': Unknown layer class: 'Conv1D'",
+        ),
+        (
+            lambda c: c["config"]["layers"][4]["config"]["layers"][2].update(class_name="LSTM"),
+            r"Layer 3, 'inner' of class 'Sequential': Layer 1, 'batch_normalization' of class 'LSTM': Unknown layer",
+        ),
+        (
+            lambda c: c["config"]["layers"][2]["config"].update(units=6),
+            r"the weight 'dense_1/kernel' of shape \(4, 3\) has 12 values, and the file's arrays hold only 10",
+        ),
+        (lambda c: c["config"]["layers"].pop(), "is no weight of the model"),
+        (
+            lambda c: c["config"]["layers"][2]["config"]["dtype"]["config"].update(name="mixed_bfloat16"),
+            "Layer 1, 'mine' of class 'Dense': Dense: dtype must be 'float32'",
+        ),
+        (lambda c: c["compile_config"]["optimizer"].update(class_name="Mine"), "Unknown optimizer: 'Mine'"),
+        (lambda c: c["compile_config"].update(loss="mine"), "Unknown loss: 'mine'"),
+        (lambda c: c.update(class_name="Mine", registered_name="Custom>Mine"), "Unknown model class: 'Mine'"),
+        (lambda c: c["config"].pop("layers"), "layers"),
+        (lambda c: c.clear(), "describes no model"),
+    ],
 )
-"""Marks tests in which Keras must not warn of anything, such as an optimizer's variables that it skips."""
+def test_models_that_are_not_nncore_s(change: Callable[[Any], Any], message: str, tmp_path: Path) -> None:
+    path = changed(tmp_path / "m.keras", change)
+    with pytest.raises(ValueError, match=f"load_model: .*m.keras.*{message}"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_that_are_cut(name: str, tmp_path: Path) -> None:
+    whole, path, model = (GOLDEN / name).read_bytes(), tmp_path / name, example()
+    before = model.get_weights()
+    for cut in (0, 10, len(whole) // 3, len(whole) - 100):
+        path.write_bytes(whole[:cut])
+        for call in (load_model, read_metadata, model.load_weights):
+            with pytest.raises(ValueError, match="is damaged, or is no file of"):
+                call(path)
+    assert same(model.get_weights(), before)
+
+
+def test_a_state_of_other_weights(tmp_path: Path) -> None:
+    """As Keras leaves it where layers were frozen after training, and nothing was compiled."""
+    path = changed(tmp_path / "m.keras", lambda c: c["config"]["layers"][2]["config"].update(trainable=False))
+    with pytest.warns(UserWarning, match="an optimizer's state of other weights"):
+        model = load_model(path)
+    assert model.optimizer.steps == 0
+
+
+# With Keras.
 
 
 def distance(a: Any, b: Any) -> float:

@@ -162,7 +162,7 @@ class Layer(Weights):
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Create the weights for the input shape that ``get_build_config`` gave."""
         if config.get("input_shape"):
-            self.build_for(tuple(config["input_shape"]))
+            self.build_for((None, *config["input_shape"][1:]))  # Keras may have the rows that it saw first
 
     # What they inherit.
 
