@@ -292,6 +292,18 @@ def test_models_give_the_bits_of_predict(name: str, exported: Any) -> None:
     assert getattr(library, f"{prefix}_test")() == 0
 
 
+@pytest.mark.emulated
+@pytest.mark.parametrize("name", MODELS[::4])
+def test_files_test_themselves_on_aarch64(name: str, exported: Any, folder: Path) -> None:
+    """With the bits of this machine, by aarch64-linux-gnu-gcc and qemu-aarch64."""
+    file = folder / f"model_{MODELS.index(name)}.c"
+    compiled(
+        "aarch64-linux-gnu-gcc", *STRICT, *FAST, "-static", "-DNNCORE_MAIN", file, "-o", file.with_suffix(""), "-lm"
+    )
+    done = subprocess.run(["qemu-aarch64", file.with_suffix(""), "--test"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def test_no_layer_is_left_out() -> None:
     """Every layer is in a row above."""
     tried = {
@@ -480,6 +492,7 @@ def test_names_that_are_none_in_c(tmp_path: Path) -> None:
     assert said(main_of(tmp_path / "2 nets-é.v1.c", COMPILERS[0]), "--test")[0] == 0
 
 
+@pytest.mark.tree
 def test_weights_of_all_kinds_keep_their_bits(tmp_path: Path) -> None:
     """However the user has numbers printed."""
     values = [1e-45, 1e-39, 1.17549435e-38, 0.1, 1 / 3, -0.0, 16777217, 3.4028235e38, -1e-7, np.nan, np.inf, -np.inf]
