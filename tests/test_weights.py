@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
+import nncore
 from nncore import saving
 from nncore.callbacks import LambdaCallback, ModelCheckpoint
 from nncore.layers import Dense, Dropout, Input, Layer
@@ -339,6 +340,49 @@ def test_values_that_are_no_scalars(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Can save best model only when `monitor` is a scalar value"):
         model.fit(np.ones((4, 4)), np.ones(4), epochs=2, callbacks=[vectors, checkpoint], verbose=0)
     assert sorted(os.listdir(tmp_path)) == ["1.npz", "2.npz"]
+
+
+VALUES = [0.5, 0.25, 0.25, float("nan"), 0.3, 0.125]
+"""Of what is monitored, epoch by epoch."""
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("mode", ["auto", "max"])
+@pytest.mark.parametrize("threshold", [None, 0.3])
+@pytest.mark.parametrize("save_best_only, save_freq", [(True, "epoch"), (False, "epoch"), (False, 1), (False, 3)])
+@pytest.mark.parametrize("weights_only", [False, True])
+def test_checkpoints_as_keras(
+    mode: str, threshold: float | None, save_best_only: bool, save_freq: Any, weights_only: bool, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The same hooks: the same files at the same moments, and the same messages.
+
+    (The best of batches is more than Keras 3.15.1 can do: it fails, since it chooses the mode at the end of an epoch.)
+    """
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    import keras
+
+    name = "{epoch:02d}-{val_loss:.2f}.weights.h5" if weights_only else "{epoch}.keras"
+    told = []
+    for library, whole in ((keras, keras.Sequential), (nncore, Sequential)):
+        checkpoint = library.callbacks.ModelCheckpoint(
+            tmp_path / "in" / name, verbose=1, save_best_only=save_best_only, save_weights_only=weights_only,
+            mode=mode, save_freq=save_freq, initial_value_threshold=threshold,
+        )  # fmt: skip
+        model, saved = whole([]), []
+        for way in ("save", "save_weights"):
+            setattr(model, way, lambda path, overwrite, way=way, saved=saved: saved.append((way, path, overwrite)))
+        checkpoint.set_model(model)
+        checkpoint.on_train_begin()
+        for epoch, value in enumerate(VALUES):
+            logs = {"val_loss": value, "loss": 1.0}
+            checkpoint.on_epoch_begin(epoch)
+            for batch in range(4):
+                checkpoint.on_train_batch_end(batch, logs)
+            checkpoint.on_epoch_end(epoch, logs)
+        told.append((saved, capsys.readouterr().out))
+    assert told[0] == told[1]
+    assert told[0][0]
 
 
 def test_a_missing_value(tmp_path: Path) -> None:
