@@ -139,8 +139,8 @@ class ArrayFeed:
     def describe(self) -> dict[str, Any]:
         """What tells it from feeds of other data, as JSON-able values."""
         return {
-            "rows": self._rows, "batch_size": self._batch, "steps": self._wanted, "shuffle": self._shuffle,
-            **self._data.fingerprint(),
+            "rows": self._rows, "batch_size": self._batch, "steps": self._wanted,
+            "shuffle": "batch" if self._shuffle == "batch" else bool(self._shuffle), **self._data.fingerprint(),
         }  # fmt: skip
 
     def get_state(self, inside: bool) -> dict[str, Any]:

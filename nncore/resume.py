@@ -9,6 +9,7 @@ from typing import Any
 from zlib import crc32
 
 from nncore import random
+from nncore.arguments import is_integer
 from nncore.callbacks import Callback, CallbackList
 from nncore.saving.names import named_variables
 from nncore.serialization import serialize_keras_object
@@ -54,7 +55,7 @@ class Backups:
 
     def _set_up(self, trainer: Trainer, validation_freq: Any) -> dict[str, Any]:
         """What tells this training from others, by path: ``"layers.0.config.units": 16``."""
-        freq = validation_freq if isinstance(validation_freq, int) else sorted(map(int, validation_freq))
+        freq = int(validation_freq) if is_integer(validation_freq) else sorted(map(int, validation_freq))
         optimizer = _described(self._optimizer)
         if isinstance(optimizer.get("config", {}).get("learning_rate"), float):
             del optimizer["config"]["learning_rate"]  # callbacks set it
@@ -68,7 +69,7 @@ class Backups:
             "validation": self._validation and {**self._validation.describe(), "freq": freq},
             "callbacks": [type(callback).__name__ for callback in self._callbacks],
         }
-        return dict(_leaves("", setup))
+        return dict(_leaves("", json.loads(json.dumps(setup))))
 
     def _suits(self, found: State) -> bool:
         """Whether a backup is of this training; that of another one is refused, unless it had not begun."""

@@ -136,6 +136,7 @@ def test_arrays(save_freq: Any, tmp_path: Path, backend: str) -> None:
     [
         {"shuffle": "batch"}, {"shuffle": False}, {"steps_per_epoch": 11}, {"steps_per_epoch": 16, "batch_size": 100},
         {"class_weight": {0: 2.0, 1: 0.5}, "validation_freq": [1, 4]}, {"batch_size": 24, "validation_freq": 3},
+        {"shuffle": np.bool_(True), "validation_freq": np.int64(2), "batch_size": np.int64(16)},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("save_freq", ["epoch", 5])
@@ -230,6 +231,22 @@ def test_unseeded(tmp_path: Path) -> None:
         (tmp_path / "b" / "latest.npz").write_bytes(kept)
         weights.append([w.tobytes() for w in run(make, nothing, first, **ARRAYS).get_weights()])
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 7])
+def test_the_same_model_again(save_freq: Any, tmp_path: Path) -> None:
+    """As after Ctrl-C in a notebook: model and callbacks are those that were broken off."""
+
+    def others() -> list[Callback]:
+        return [ReduceLROnPlateau(patience=0), EarlyStopping(patience=50, restore_best_weights=True), Counting()]
+
+    alone = digest(run(network, others, **ARRAYS))
+    model, kept = network(), [BackupAndRestore(tmp_path / "b", save_freq), *others()]
+    for where in INTERRUPTS:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(**ARRAYS, epochs=7, callbacks=[*kept, Interrupt(*where)], verbose=0)
+    model.fit(**ARRAYS, epochs=7, callbacks=kept, verbose=0)
+    assert digest(model) == alone
 
 
 # Data that hands over batches.
