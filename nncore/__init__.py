@@ -52,7 +52,7 @@ __all__ = [
 
 _ON_DEMAND = (
     "backend", "callbacks", "convert", "datasets", "gradients", "kernels", "losses", "metrics", "optimizers", "plot",
-    "preprocessing", "saving", "sklearn", "utils",
+    "preprocessing", "saving", "sklearn", "utils", "wrappers",
 )  # fmt: skip
 """Modules that are imported when they are first used: a program that only predicts needs none of them."""
 

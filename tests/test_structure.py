@@ -201,6 +201,7 @@ sklearn.perceptron
 sklearn.mlp
 sklearn.wrappers
 sklearn
+wrappers
 """
 
 _COMMANDS = "places tasks results train predict info convert"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 Array = np.ndarray[Any, Any]
@@ -69,6 +70,30 @@ class Classes(NamedTuple):
         codes: Array = np.searchsorted(self.labels, y)
         return codes
 
+    def weights(self, owner: str, y: Any, class_weight: Any) -> Array:
+        """float32 ``(rows,)``: the weight of each row's class; of several labels, the product of theirs.
+
+        Args:
+            owner: Who asks.
+            y: Targets whose classes are these.
+            class_weight: ``"balanced"``: as much less as there are more rows of a class in y; a dict of class to
+                weight, 1 for those it does not name; for several labels a list of dicts.
+
+        Raises:
+            ValueError: for anything else, and for classes that are not among these.
+        """
+        if isinstance(class_weight, dict) and not self.several:
+            known = self.labels.tolist()
+            unknown = [label for label in class_weight if label not in known]
+            if unknown:
+                raise ValueError(
+                    f"{owner}: class_weight must name classes among {known}. Received: class_weight for {unknown}."
+                )
+            table = np.array([class_weight.get(label, 1.0) for label in known], np.float32)
+            found: Array = table[self.codes(owner, y)]
+            return found
+        return np.asarray(compute_sample_weight(class_weight, y), np.float32)
+
     def decide(self, outputs: Array) -> Array:
         """The codes that probabilities speak for; one column is that of the second class."""
         best: Array = outputs.argmax(axis=1)
@@ -83,4 +108,8 @@ class Classes(NamedTuple):
 
     def probabilities(self, outputs: Array) -> Array:
         """One column a class."""
-        return np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 and not self.several else outputs
+        if outputs.shape[1] > 1 or self.several:
+            return outputs
+        if len(self.labels) == 1:
+            return np.ones_like(outputs)
+        return np.concatenate([1 - outputs, outputs], axis=1)

@@ -13,6 +13,7 @@ from nncore.losses import Loss
 from nncore.sklearn.classes import Classes
 from nncore.sklearn.objective import Objective, PoissonDeviance
 from nncore.sklearn.perceptron import Array, Perceptron, is_stochastic
+from nncore.sklearn.rows import weights_of
 from nncore.sklearn.scores import accuracy, r2
 
 
@@ -58,6 +59,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         model_: The ``Sequential``.
     """
 
+    own_losses = ("log_loss",)
+
     def __init__(
         self, hidden_layer_sizes: Any = (100,), activation: Any = "relu", *, solver: str = "adam",
         alpha: float = 0.0001, batch_size: Any = "auto", learning_rate: str = "constant",
@@ -80,8 +83,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     @available_if(is_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Any:
         """Train for one epoch; the first call needs all ``classes``."""
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "MLPClassifier: class_weight='balanced' needs all rows, and partial_fit has some: give a dict."
+            )
         self._set_classes(Classes.named("MLPClassifier", getattr(self, "_classes", None), y, classes))
         return self._fit(X, y, sample_weight, once=True)
+
+    def _weights(self, y: Array, sample_weight: Any) -> Array | None:
+        by_class = None if self.class_weight is None else self._classes.weights("MLPClassifier", y, self.class_weight)
+        return weights_of("MLPClassifier", len(y), sample_weight, by_class)
 
     def _set_classes(self, classes: Classes) -> None:
         self._classes, self.classes_ = classes, classes.labels
@@ -151,6 +162,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
             name or object of ``nncore.losses``.
     """
 
+    own_losses = ("squared_error", "poisson")
+
     def __init__(
         self, loss: Any = "squared_error", hidden_layer_sizes: Any = (100,), activation: Any = "relu", *,
         solver: str = "adam", alpha: float = 0.0001, batch_size: Any = "auto", learning_rate: str = "constant",
@@ -174,7 +187,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         return self._fit(X, y, sample_weight, once=True)
 
     def _targets(self, y: Array, first: bool) -> Array:
-        targets = y.reshape(len(y), -1).astype(np.float32)
+        with np.errstate(over="ignore"):  # what is too large for float32 is then refused
+            targets = y.reshape(len(y), -1).astype(np.float32)
         if first or not hasattr(self, "model_"):
             self.n_outputs_ = targets.shape[1]
             self.out_activation_ = "exp" if self.loss == "poisson" else "identity"

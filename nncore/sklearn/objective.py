@@ -9,6 +9,7 @@ from nncore.losses import Loss
 from nncore.losses.base import Emit
 from nncore.metrics import Metric
 from nncore.metrics.means import RowMean
+from nncore.ops.losses import WEIGHTED_MEAN
 from nncore.program import Buffer, Shape
 from nncore.serialization import deserialize_keras_object, serialize_keras_object
 
@@ -33,11 +34,14 @@ class Objective(Loss):
         self.target, self.probabilities, self.axis, self.of_batch = (
             loss.target, loss.probabilities, loss.axis, loss.of_batch
         )  # fmt: skip
-        self.rows: tuple[Buffer, Buffer | None] | None = None
-        """The rows' losses in the program lowered last, and their weights."""
 
     def lower(self, b: Builder, target: Buffer, prediction: Buffer) -> Buffer:
-        rows = self.inner.lower(b, target, prediction)
+        return self._times_factor(b, self.inner.lower(b, target, prediction))
+
+    def lower_value(self, b: Builder, target: Buffer, prediction: Buffer) -> Buffer:
+        return self._times_factor(b, self.inner.lower_value(b, target, prediction))
+
+    def _times_factor(self, b: Builder, rows: Buffer) -> Buffer:
         return rows if self.factor == 1 else b.emit("scale_shift", rows, scale=self.factor, offset=0.0)[0]
 
     def mask(self, emit: Emit, y_true: Any) -> Any | None:
@@ -49,18 +53,13 @@ class Objective(Loss):
         if b.penalties:
             share = None if weight is None else _share(b, weight)
             b.penalties = [_shared(b, penalty, rows, share) for penalty in b.penalties]
-        weights = super().weigh(b, target, rows, weight, mask)
-        self.rows = rows, weights
-        return weights
+        return super().weigh(b, target, rows, weight, mask)
 
     def rows_shape(self, prediction: Shape) -> Shape:
         return self.inner.rows_shape(prediction)
 
     def target_shape(self, prediction: Shape) -> Shape:
         return self.inner.target_shape(prediction)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "rows": None}
 
     def get_config(self) -> dict[str, Any]:
         return {"loss": serialize_keras_object(self.inner), "factor": self.factor}
@@ -86,11 +85,7 @@ def _shared(b: Builder, penalty: Buffer, rows: Buffer, share: Buffer | None) -> 
 
 
 class DataTerm(RowMean):
-    """The objective without its penalties, batch by batch as the loss is reported.
-
-    Args:
-        objective: Lowered before the metrics, as losses are.
-    """
+    """The objective without its penalties, of the same rows with the same weights: a weighted metric."""
 
     better = "min"
 
@@ -100,9 +95,10 @@ class DataTerm(RowMean):
         self.target = objective.target
 
     def lower(self, b: Builder, target: Buffer, prediction: Buffer, weight: Buffer | None) -> None:
-        assert self.objective.rows is not None
-        rows, weights = self.objective.rows
-        b.emit_to("add_rows", (b.total(self.total),), rows, weights)
+        rows = self.objective.lower_value(b, target, prediction)
+        if weight is not None:  # so that each batch counts by its rows, as in the loss
+            (weight,) = b.emit("weigh_rows", weight, None, rows, reduction=WEIGHTED_MEAN)
+        b.emit_to("add_rows", (b.total(self.total),), rows, weight)
 
     def get_config(self) -> dict[str, Any]:
         return {"objective": serialize_keras_object(self.objective)}

@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from nncore import activations, console
+from nncore import activations, console, losses
 from nncore.arguments import above_zero, at_least_zero, fraction, positive_int
 from nncore.backends import own_num_threads
 from nncore.callbacks.base import Logs
@@ -48,6 +48,9 @@ Held = tuple[Any, Array, "Array | None"]
 class Perceptron(BaseEstimator):  # type: ignore[misc]
     """What both have in common; subclasses say what targets, losses and scores are."""
 
+    own_losses: tuple[str, ...] = ()
+    """Names of losses that are scikit-learn's."""
+
     def _take(self, given: dict[str, Any]) -> None:
         """Keep the arguments of ``__init__`` as they are."""
         for name, value in given.items():
@@ -59,6 +62,10 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
     def _targets(self, y: Array, first: bool) -> Array:
         """Targets as the network takes them: one column an output, or one label a row."""
         raise NotImplementedError
+
+    def _weights(self, y: Array, sample_weight: Any) -> Array | None:
+        """The weight of each row, ``None`` where all weigh 1."""
+        return weights_of(type(self).__name__, len(y), sample_weight)
 
     def _objective(self) -> Objective:
         raise NotImplementedError
@@ -93,9 +100,16 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             positive_int(owner, "n_iter_no_change", self.n_iter_no_change)
         if self.n_threads is not None:
             positive_int(owner, "n_threads", self.n_threads)
+        if not isinstance(self.loss, str) or self.loss not in self.own_losses:
+            losses.get(self.loss)
         _, names, rates = self._hidden()
         for name in names:
             activations.get(ACTIVATIONS.get(name, name))
+        given = self.validation_data
+        if given is not None and (not isinstance(given, list | tuple) or len(given) not in (2, 3)):
+            raise ValueError(
+                f"{owner}: validation_data must be (X, y) or (X, y, sample_weight). Received: {type(given).__name__}."
+            )
         own = {"callbacks": _listed(self.callbacks), "dropout": any(rates), "validation_data": self.validation_data}
         for name, value in own.items():
             if self.solver == "lbfgs" and value:
@@ -142,11 +156,8 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         stack.append(_dense(self.n_outputs_, self.out_activation_, "output"))
         self.model_ = Sequential(stack, name="perceptron")
         weights = []
-        names = (
-            *names,
-            names[-1] if names else self.activation,
-        )  # of the output scikit-learn asks for the last one too
-        for k, n, name in zip((features, *sizes), (*sizes, self.n_outputs_), names, strict=True):
+        last = names[-1] if names else self.activation  # bounds the output's weights too, in scikit-learn
+        for k, n, name in zip((features, *sizes), (*sizes, self.n_outputs_), (*names, last), strict=True):
             bound = np.sqrt((2.0 if name in ("logistic", "sigmoid") else 6.0) / (k + n))
             weights += [rng.uniform(-bound, bound, shape).astype(np.float32) for shape in ((k, n), n)]
         self.model_.set_weights(weights)
@@ -179,7 +190,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             optimizer = Gradients()
         objective = self._objective()
         apart = self._reported(1.0, 1.0) != 1.0
-        self.model_.compile(optimizer, objective, metrics=[DataTerm(objective)] if apart else [])
+        self.model_.compile(optimizer, objective, weighted_metrics=[DataTerm(objective)] if apart else [])
 
     def _reported(self, loss: float, data: float) -> float:
         """The loss as scikit-learn reports it, of the objective and the part of it that is no penalty."""
@@ -210,8 +221,8 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"{owner}: partial_fit does not support early_stopping=True.")
         first = not hasattr(self, "model_") or not (self.warm_start or once)
         x, y = self._validate(X, y, reset=first)
-        weight = weights_of(owner, y, sample_weight, getattr(self, "class_weight", None))
         targets = self._targets(y, first and not once)
+        weight = self._weights(y, sample_weight)
         rng = check_random_state(self.random_state)
         if first:
             self._start(x.shape[1], rng)
@@ -255,15 +266,9 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         return None
 
     def _given_validation(self) -> Held:
-        given, owner = self.validation_data, type(self).__name__
-        if not isinstance(given, list | tuple) or len(given) not in (2, 3):
-            raise ValueError(
-                f"{owner}: validation_data must be (X, y) or (X, y, sample_weight). Received: {type(given).__name__}."
-            )
-        x, y = self._validate(given[0], given[1], reset=False)
-        sample_weight = given[2] if len(given) == 3 else None
-        weight = weights_of(owner, y, sample_weight, getattr(self, "class_weight", None))
-        return x, self._targets(y, False), weight
+        X, y, sample_weight = (*self.validation_data, None)[:3]
+        x, y = self._validate(X, y, reset=False)
+        return x, self._targets(y, False), self._weights(y, sample_weight)
 
     def _run(self, x: Any, y: Array, weight: Array | None, validation: Held | None, once: bool) -> None:
         """Train in steps, all epochs in one ``fit`` of the model."""
@@ -298,7 +303,8 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             self.model_, x, y, weight, max_iter=self.max_iter, max_fun=self.max_fun, tol=self.tol,
             report=self._report if self.verbose else None,
         )  # fmt: skip
-        self.loss_, self.n_iter_ = self._loss_of(logs), min(int(found.nit), self.max_iter)
+        self.best_loss_ = self.loss_ = self._loss_of(logs)
+        self.n_iter_ = min(int(found.nit), self.max_iter)
         if not np.isfinite(self.loss_):
             raise ValueError(NOT_FINITE)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
 
 from nncore.arguments import is_number
 
@@ -21,26 +20,22 @@ def plain_targets(y: Any) -> Array:
     return dense
 
 
-def weights_of(owner: str, y: Array, sample_weight: Any, class_weight: Any) -> Array | None:
-    """float32 ``(rows,)``: each row's weight times that of its class; ``None`` where all weigh 1.
+def weights_of(owner: str, rows: int, sample_weight: Any, by_class: Array | None = None) -> Array | None:
+    """float32 ``(rows,)``: each row's weight, times that of its class where given; ``None`` where all weigh 1.
 
     Raises:
         ValueError: unless there is one weight a row, each finite and at least 0, and one above 0.
     """
-    weight: Array | None = None
+    weight = by_class
     if sample_weight is not None:
-        given = np.full(len(y), sample_weight) if is_number(sample_weight) else sample_weight
+        given = np.full(rows, sample_weight) if is_number(sample_weight) else sample_weight
         weight = check_array(given, ensure_2d=False, dtype=np.float32, input_name="sample_weight", copy=True)
-        if weight.shape != (len(y),):
+        if weight.shape != (rows,):
             raise ValueError(
-                f"{owner}: sample_weight must have shape ({len(y)},), one weight a row of X. Received: {weight.shape}."
+                f"{owner}: sample_weight must have shape ({rows},), one weight a row of X. Received: {weight.shape}."
             )
-    if class_weight is not None:
-        by_class = compute_sample_weight(class_weight, y).astype(np.float32)
-        weight = by_class if weight is None else weight * by_class
-    if weight is None:
-        return None
-    if weight.min() < 0 or weight.max() == 0:
+        weight = weight if by_class is None else weight * by_class
+    if weight is not None and (weight.min() < 0 or weight.max() == 0):
         raise ValueError(
             f"{owner}: the weights of rows (sample_weight times class_weight) must be at least 0, and not all zero. "
             f"Received: weights from {weight.min()} to {weight.max()}."

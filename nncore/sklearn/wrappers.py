@@ -111,10 +111,6 @@ class Wrapper(BaseEstimator):  # type: ignore[misc]
         if isinstance(validation, list | tuple):
             x, targets = self._validate(validation[0], validation[1], reset=False)
             given = {**given, "validation_data": (x, self._targets(targets), *validation[2:])}
-        class_weight = given.get("class_weight")
-        if class_weight is not None:
-            weight = weights_of(type(self).__name__, y, given.get("sample_weight"), class_weight)
-            given = {**given, "sample_weight": weight, "class_weight": None}
         return {"verbose": 0, **given}
 
     # Prediction.
@@ -204,6 +200,14 @@ class SKLearnClassifier(ClassifierMixin, Wrapper):  # type: ignore[misc]
             return codes.astype(np.float32)[:, None]
         loss = self.model_.loss
         return codes if loss is None or loss.target == "labels" else self._wide(y)
+
+    def _fit_arguments(self, y: Array, given: dict[str, Any]) -> dict[str, Any]:
+        arguments, owner = super()._fit_arguments(y, given), "SKLearnClassifier"
+        class_weight = arguments.pop("class_weight", None)
+        if class_weight is not None:
+            by_class = self._classes.weights(owner, y, class_weight)
+            arguments["sample_weight"] = weights_of(owner, len(y), arguments.get("sample_weight"), by_class)
+        return arguments
 
     def predict(self, X: Any) -> Array:
         """The class of each row, or 0 and 1 for each label."""
