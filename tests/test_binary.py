@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import defaultdict
 
 import pytest
+from oracles import SRC
 
 from nncore import _native
 
@@ -105,3 +106,26 @@ def test_what_it_exports() -> None:
     lines = printed("objdump", "-T").splitlines()
     exported = {line.split()[-1] for line in lines if " .text\t" in line or " .data" in line or " .bss" in line}
     assert exported == {"PyInit__native", "nncore_threads"}
+
+
+CYTHONS = {"completed", "contiguous", "generic", "indirect", "indirect_contiguous", "main_interpreter_id", "strided"}
+"""What Cython and the compiler's start-up code keep beside names that begin with an underscore."""
+
+
+def test_state_that_threads_share() -> None:
+    """What else is written to belongs to a call or an object; a new one must be safe without a GIL, and named here."""
+    writable = re.findall(r"^\w+ .{7} \.(?:data|bss|tdata|tbss)\t\w+ +(\S+)$", printed("objdump", "-t"), re.MULTILINE)
+    # gcc calls a function's own `variable.number`, clang `function.variable`
+    names = {[part for part in name.split(".") if not part.isdigit()][-1] for name in writable if name.strip(".")}
+    names = {name.removeprefix("__pyx_v_6nncore_7_native_") for name in names}
+    ours = {name for name in names if not name.startswith("_")} - CYTHONS
+    constants = {"BREATH", "SHORT", "LIGHT", "HEAVY", "SLICE", "TEAM_WORK", "SHARED_WORK", "FLOAT32", "FORMATS"}
+    chosen_at_import = {"chosen_table"}
+    atomic, of_one_caller, of_a_thread = {"nn_limit"}, {"nn_team", "prepared"}, {"nn_own_limit"}
+    assert ours == constants | chosen_at_import | atomic | of_one_caller | of_a_thread
+
+
+def test_it_declares_that_it_needs_no_gil() -> None:
+    """By the directive that has Cython say so to interpreters without one."""
+    first = (SRC / "_native.pyx").read_text().splitlines()[0]
+    assert "freethreading_compatible=True" in first
