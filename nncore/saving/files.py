@@ -1,7 +1,7 @@
 """What files of models hold, whichever their format, and how one is put in its place whole.
 
-A format is a module with ``read(path) -> Contents`` and ``write(path, contents)``; the suffix of a file's name chooses
-it. It is imported when it is first used.
+A format is a module with ``read(path) -> Contents`` and ``write(path, contents)``; where it is one of whole models,
+``read`` takes ``arrays=False`` too. The suffix of a file's name chooses it. It is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def path_of(method: str, filepath: Any, formats: Mapping[str, str]) -> str:
     return path
 
 
-def read(method: str, path: str, formats: Mapping[str, str]) -> Contents:
-    """What is in a file.
+def read(method: str, path: str, formats: Mapping[str, str], **how: bool) -> Contents:
+    """What is in a file; of formats of whole models, with ``arrays=False`` no more than config and metadata.
 
     Raises:
         FileNotFoundError, IsADirectoryError, OSError: where there is none, or it cannot be read.
@@ -83,9 +83,11 @@ def read(method: str, path: str, formats: Mapping[str, str]) -> Contents:
     with open(path, "rb"):  # what may not be read is no damage
         pass
     try:
-        contents: Contents = _format(path, formats).read(path)
+        contents: Contents = _format(path, formats).read(path, **how)
         if not all(isinstance(name, str) for name in contents.arrays):
             raise ValueError("it has an array without a name")
+        if not isinstance(contents.config, Mapping | None) or not isinstance(contents.metadata, Mapping):
+            raise ValueError("its config or its metadata is none")
     except ImportError:
         raise
     except Exception as error:

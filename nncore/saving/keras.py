@@ -34,16 +34,19 @@ def write(path: str, contents: Contents) -> None:
         archive.writestr(WEIGHTS, weights)
 
 
-def read(path: str) -> Contents:
-    """What is in a file."""
+def read(path: str, arrays: bool = True) -> Contents:
+    """What is in a file; without its ``arrays``, config and metadata alone."""
     h5py = hdf5.h5py()
     with zipfile.ZipFile(path) as archive:
         _check_sizes(path, archive)
         config = json.loads(archive.read(CONFIG))
         described = json.loads(archive.read(METADATA)) if METADATA in archive.namelist() else {}
+        metadata = {**described, **described.pop("metadata", {})}
+        if not arrays:
+            return Contents({}, as_sequential(config), metadata)
         with h5py.File(io.BytesIO(archive.read(WEIGHTS)), "r") as file:
-            arrays = hdf5.weights(hdf5.Items(file, os.path.getsize(path))).arrays
-    return Contents(moved(config, arrays), as_sequential(config), {**described, **described.pop("metadata", {})})
+            found = hdf5.weights(hdf5.Items(file, os.path.getsize(path))).arrays
+    return Contents(moved(config, found), as_sequential(config), metadata)
 
 
 def _check_sizes(path: str, archive: zipfile.ZipFile) -> None:

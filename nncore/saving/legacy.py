@@ -50,25 +50,27 @@ def _put(file: Any, contents: Contents) -> None:
         hdf5.put_listed(file.create_group(STATE[0]), state)
 
 
-def read(path: str) -> Contents:
-    """What is in a file."""
+def read(path: str, arrays: bool = True) -> Contents:
+    """What is in a file; without its ``arrays``, config and metadata alone."""
     with hdf5.h5py().File(path, "r") as file:
-        found = hdf5.Items(file, os.path.getsize(path))
-        contents = hdf5.weights(found)
-        if "model_config" not in file.attrs:
-            return contents
         texts = {name: json.loads(file.attrs[name]) for name in ("model_config", "training_config", METADATA)
                  if name in file.attrs}  # fmt: skip
+        if not arrays:
+            return Contents({}, texts.get("model_config"), texts.get(METADATA, {}))
+        found = hdf5.Items(file, os.path.getsize(path))
+        contents = hdf5.weights(found)
+        if "model_config" not in texts:
+            return contents
         state = next((hdf5.listed(found, place) for place in STATE if place in found.groups), {})
         if str(file.attrs.get("keras_version", "2")).startswith(("1.", "2")):
             state = _say_that_it_is_lost(state)
     config = as_sequential(modern(_full(texts["model_config"])))
     if "training_config" in texts:
         config["compile_config"] = of_training_config(modern(texts["training_config"]))
-    arrays = {}
+    variables = {}
     for i, (name, array) in enumerate(state.items()):
-        arrays[name if name.startswith("optimizer/resting/") else f"optimizer/vars/{i}"] = array
-    return Contents(arrays, config, texts.get(METADATA, {}), by_layer=contents.by_layer)
+        variables[name if name.startswith("optimizer/resting/") else f"optimizer/vars/{i}"] = array
+    return Contents(variables, config, texts.get(METADATA, {}), by_layer=contents.by_layer)
 
 
 def _say_that_it_is_lost(state: Mapping[str, Array]) -> dict[str, Array]:

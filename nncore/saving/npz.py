@@ -55,14 +55,14 @@ def _write_array(archive: zipfile.ZipFile, name: str, array: Array) -> None:
                 file.write(values[start : start + CHUNK])
 
 
-def read(path: str) -> Contents:
-    """What is in a file."""
+def read(path: str, arrays: bool = True) -> Contents:
+    """What is in a file; without its ``arrays``, config and metadata alone."""
     with open(path, "rb") as raw, zipfile.ZipFile(raw) as archive:
-        entries = archive.infolist()
-        _check_entries(entries, os.fstat(raw.fileno()).st_size)
-        arrays = {entry.filename.removesuffix(".npy"): _read_array(archive, entry) for entry in entries}
-    text = arrays.pop(TEXT, None)
-    return Contents(arrays) if text is None else files.from_text(arrays, text.tobytes())
+        entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+        _check_entries(archive.infolist(), os.fstat(raw.fileno()).st_size)
+        found = {name: _read_array(archive, entry) for name, entry in entries.items() if arrays or name == TEXT}
+    text = found.pop(TEXT, None)
+    return Contents(found) if text is None else files.from_text(found, text.tobytes())
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:

@@ -42,10 +42,10 @@ def write(path: str, contents: Contents) -> None:
         file.write(whole)
 
 
-def read(path: str) -> Contents:
-    """What is in a file."""
+def read(path: str, arrays: bool = True) -> Contents:
+    """What is in a file; without its ``arrays``, config and metadata alone."""
     package = safetensors()
     with package.safe_open(path, framework="numpy") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        found = {name: file.get_tensor(name) for name in (file.keys() if arrays else ())}
         text = (file.metadata() or {}).get(TEXT)
-    return Contents(arrays) if text is None else files.from_text(arrays, text)
+    return Contents(found) if text is None else files.from_text(found, text)

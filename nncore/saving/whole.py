@@ -75,11 +75,13 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
 def read_metadata(filepath: Any) -> dict[str, Any]:
     """The metadata in a file of a whole model: nncore's own under ``"nncore"``, and what ``save_model`` was given.
 
+    The arrays are not read, however large the file is.
+
     Raises:
         ValueError, FileNotFoundError, ImportError: as ``load_model``.
     """
     path = files.path_of("read_metadata", filepath, MODELS)
-    return dict(files.read("read_metadata", path, MODELS).metadata)
+    return dict(files.read("read_metadata", path, MODELS, arrays=False).metadata)
 
 
 def _checked(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
