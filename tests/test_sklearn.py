@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 import subprocess
 import sys
@@ -157,6 +158,22 @@ def test_a_fit_is_scikit_learn_s(kind: str, way: str, weighted: bool, digits: tu
     else:
         np.testing.assert_allclose(b.predict(x), a.predict(x), rtol=1e-4, atol=1e-5)
     assert b.score(x, given) == pytest.approx(a.score(x, given), abs=0.01)
+
+
+@pytest.mark.parametrize("estimator", ["classifier", "regressor"])
+def test_arguments_and_attributes_are_scikit_learn_s(estimator: str, digits: tuple[Array, Array]) -> None:
+    """The same arguments in the same order with the same defaults, others behind them; no attribute is missing."""
+    theirs_, ours = PAIRS[estimator]
+    expected, found = (list(inspect.signature(E).parameters.values()) for E in (theirs_, ours))
+    plain = [(p.name, p.default, p.kind) for p in found]
+    assert plain[: len(expected)] == [(p.name, p.default, p.kind) for p in expected]
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in found[len(expected) :])
+    for early_stopping in (False, True):
+        a, b = (E(max_iter=2, early_stopping=early_stopping).fit(*digits) for E in (theirs_, ours))
+        fitted = {name for name in vars(a) if name.endswith("_") and not name.startswith("_")}
+        assert fitted <= set(dir(b))
+        for name in fitted - {"coefs_", "intercepts_", "classes_"}:
+            assert (getattr(a, name) is None) is (getattr(b, name) is None), name
 
 
 def test_it_starts_from_the_weights_that_scikit_learn_draws(digits: tuple[Array, Array]) -> None:
@@ -440,6 +457,18 @@ def test_n_threads_is_for_its_own_runs(digits: tuple[Array, Array]) -> None:
     assert inside == [before + 3] * 2 + [1] * 2
     assert nncore.get_num_threads() == before
     assert np.array_equal(many.predict_proba(digits[0]), one.predict_proba(digits[0]))
+
+
+def test_fits_in_threads_are_those_of_one(digits: tuple[Array, Array]) -> None:
+    x, y = digits
+    made = [
+        *(MLPClassifier(dropout=0.2, max_iter=3, random_state=i, n_threads=1 + i % 2) for i in range(4)),
+        *(SKLearnClassifier(classifier_model, model_kwargs={"rate": 0.5}, random_state=i) for i in range(4)),
+    ]
+    expected = [clone(e).fit(x, y).predict_proba(x) for e in made]
+    found = joblib.Parallel(n_jobs=4, backend="threading")(joblib.delayed(clone(e).fit)(x, y) for e in made)
+    for e, p in zip(found, expected, strict=True):
+        assert np.array_equal(e.predict_proba(x), p)
 
 
 def test_one_fit_runs_all_epochs(digits: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch) -> None:

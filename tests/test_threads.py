@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import nncore
-from nncore import threads
+from nncore import backends, threads
 from nncore.layers import Dense, Dropout
 from nncore.models import Sequential
 
@@ -163,6 +163,18 @@ print("stopped")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "stopped\n", done.stderr
+
+
+def test_a_thread_of_the_program_may_have_a_limit_of_its_own() -> None:
+    before, seen = nncore.get_num_threads(), []
+    with backends.own_num_threads(before + 2):
+        with backends.own_num_threads(1):
+            seen.append(nncore.get_num_threads())
+        seen.append(nncore.get_num_threads())
+        other = threading.Thread(target=lambda: seen.append(nncore.get_num_threads()))
+        other.start()
+        other.join()
+    assert [*seen, nncore.get_num_threads()] == [1, before + 2, before, before]
 
 
 def test_set_num_threads() -> None:

@@ -54,8 +54,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         n_threads: Threads to use, at most; by default what nncore uses. No bit depends on it.
 
     Attributes:
-        classes_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, n_iter_, t_, coefs_,
-        intercepts_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_: As in scikit-learn.
+        classes_, coefs_, intercepts_, n_layers_, n_outputs_, out_activation_: As in scikit-learn.
+        loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, n_iter_, t_: The same, of training.
+        n_features_in_, feature_names_in_: The same, of the samples.
         model_: The ``Sequential``.
     """
 
