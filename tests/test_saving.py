@@ -856,6 +856,25 @@ def test_bombs_of_hdf5(suffix: str, tmp_path: Path) -> None:
         assert peak_of(refused) < 2**21
 
 
+def test_texts_of_hdf5_without_end(tmp_path: Path) -> None:
+    """The library goes round and round where one of the texts in a collection takes no room, or so much that it wraps."""
+    path = tmp_path / "m.h5"
+    example().save(path)
+    whole = path.read_bytes()
+    start = whole.index(b"GCOL")
+    first = start + 16
+    for at, what in ((0, bytes(2)), (8, (2**64 - 8).to_bytes(8, "little")), (8, (2**64 - 16).to_bytes(8, "little"))):
+        data = bytearray(whole)
+        data[first + at : first + at + len(what)] = what
+        if what == bytes(2):
+            data[first + 8 : first + 16] = bytes(8)
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match="has an impossible size"):
+            load_model(path)
+    path.write_bytes(whole)
+    load_model(path)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_flipped_bits_of_values(name: str, tmp_path: Path) -> None:
     """Archives have checksums, and the others do not: what is read is then another number, and nothing else."""

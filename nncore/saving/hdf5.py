@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
+from mmap import ACCESS_READ, mmap
 from typing import Any
 
 import numpy as np
@@ -67,8 +69,45 @@ def put(file: Any, contents: Contents) -> None:
 
 def read(path: str) -> Contents:
     """The weights in a file."""
-    with h5py().File(path, "r") as file:
+    with opened(path) as file:
         return weights(Items(file, os.path.getsize(path)))
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Any]:
+    """A file, open to be read; ``ValueError`` where the library cannot read it in finite time."""
+    library = h5py()
+    with open(path, "rb") as raw:
+        if os.path.getsize(path):
+            with mmap(raw.fileno(), 0, access=ACCESS_READ) as data:
+                _check_heaps(data)
+    with library.File(path, "r") as file:
+        yield file
+
+
+@contextmanager
+def opened_in(data: bytes) -> Iterator[Any]:
+    """The same for a file in memory."""
+    _check_heaps(data)
+    with h5py().File(io.BytesIO(data), "r") as file:
+        yield file
+
+
+def _check_heaps(data: bytes | mmap) -> None:
+    """Raise ``ValueError`` for what HDF5 1.14 and 2.0 go through for ever: a collection of texts, "GCOL", in which one
+    takes no room. Its sizes are taken to be of 64 bits, as h5py has them."""
+    if data[:8] != b"\x89HDF\r\n\x1a\n" or data[slice(9, 11) if data[8] > 1 else slice(13, 15)] != b"\x08\x08":
+        raise ValueError("it is no file of HDF5 with addresses and sizes of 64 bits")
+    start = data.find(b"GCOL\x01\0\0\0")
+    while start >= 0:
+        at, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
+        while at + 16 <= end <= len(data):
+            size = int.from_bytes(data[at + 8 : at + 16], "little")
+            needed = size if data[at : at + 2] == b"\0\0" else 16 + size + -size % 8
+            if not 16 <= needed <= end - at:
+                raise ValueError(f"a text in it, at {at}, has an impossible size, {size:,}")
+            at += needed
+        start = data.find(b"GCOL\x01\0\0\0", start + 1)
 
 
 def weights(found: Items) -> Contents:

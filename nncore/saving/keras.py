@@ -5,7 +5,6 @@ What Keras has no place for stands in ``metadata.json``, whose contents it does 
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import time
@@ -36,7 +35,7 @@ def write(path: str, contents: Contents) -> None:
 
 def read(path: str, arrays: bool = True) -> Contents:
     """What is in a file; without its ``arrays``, config and metadata alone."""
-    h5py = hdf5.h5py()
+    hdf5.h5py()
     with zipfile.ZipFile(path) as archive:
         _check_sizes(path, archive)
         config = json.loads(archive.read(CONFIG))
@@ -44,7 +43,7 @@ def read(path: str, arrays: bool = True) -> Contents:
         metadata = {**described, **described.pop("metadata", {})}
         if not arrays:
             return Contents({}, as_sequential(config), metadata)
-        with h5py.File(io.BytesIO(archive.read(WEIGHTS)), "r") as file:
+        with hdf5.opened_in(archive.read(WEIGHTS)) as file:
             found = hdf5.weights(hdf5.Items(file, os.path.getsize(path))).arrays
     return Contents(moved(config, found), as_sequential(config), metadata)
 

@@ -52,7 +52,7 @@ def _put(file: Any, contents: Contents) -> None:
 
 def read(path: str, arrays: bool = True) -> Contents:
     """What is in a file; without its ``arrays``, config and metadata alone."""
-    with hdf5.h5py().File(path, "r") as file:
+    with hdf5.opened(path) as file:
         texts = {name: json.loads(file.attrs[name]) for name in ("model_config", "training_config", METADATA)
                  if name in file.attrs}  # fmt: skip
         if not arrays:
