@@ -857,7 +857,7 @@ def test_bombs_of_hdf5(suffix: str, tmp_path: Path) -> None:
 
 
 def test_texts_of_hdf5_without_end(tmp_path: Path) -> None:
-    """The library goes round and round where one of the texts in a collection takes no room, or so much that it wraps."""
+    """The library would go round and round where one of the texts in a collection takes no room, or wraps around."""
     path = tmp_path / "m.h5"
     example().save(path)
     whole = path.read_bytes()
