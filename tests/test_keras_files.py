@@ -20,11 +20,11 @@ from activation_table import NAMES
 from test_gradients import HIDDEN, NORMS
 
 from nncore import constraints, initializers, layers, losses, metrics, optimizers, regularizers
-from nncore.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, Input
+from nncore.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, Input, Layer
 from nncore.models import Sequential, clone_model, load_model
 from nncore.optimizers import schedules
 from nncore.optimizers.schedules import LearningRateSchedule as Schedule
-from nncore.saving import read_metadata
+from nncore.saving import read_metadata, register_keras_serializable
 from nncore.utils import set_random_seed
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -539,7 +539,7 @@ STACKS = {
 """Every layer."""
 
 FEW_VALUES = ("GroupNormalization", "TimeDistributed", "of two axes", "LayerNormalization", "of the input")
-"""What divides by deviations of two or three values, which may be small."""
+"""What divides differences of two or three values by their deviation, some 1/30 at least: an ulp becomes 30 of them."""
 
 
 @pytest.mark.peers
@@ -550,7 +550,7 @@ def test_every_layer(name: str, keras: Any, tmp_path: Path) -> None:
     model = Sequential([Input((3,)), *STACKS[name](), Flatten(), Dense(2)])
     model.compile(optimizers.Adam(0.01, epsilon=1e-3), "mse")
     random = any("Drop" in kind or "Noise" in kind for kind in (type(layer).__name__ for layer in model.layers))
-    both_ways(keras, model, tmp_path, random=random, rounding=1e-5 if name in FEW_VALUES else 1e-6)
+    both_ways(keras, model, tmp_path, random=random, rounding=3e-5 if name in FEW_VALUES else 1e-6)
 
 
 OPTIMIZERS: dict[str, Callable[..., Any]] = {
@@ -771,3 +771,141 @@ def test_embeddings(masked: bool, keras: Any, tmp_path: Path) -> None:
     model = Sequential([Input((4,), dtype="int32"), Embedding(7, 3, mask_zero=masked), Dense(2), Flatten(), Dense(2)])
     model.compile("adam", "mse")
     both_ways(keras, model, tmp_path, x=ids)
+
+
+NOT_IN_H5 = ("noise shapes",)
+"""Keras 3.15 cannot write these itself: it copies a config that holds a module of Python's."""
+
+
+@pytest.mark.peers
+@keras_runs
+@pytest.mark.parametrize("name", [name for name in STACKS if name not in NOT_IN_H5])
+def test_every_layer_in_h5(name: str, keras: Any, tmp_path: Path) -> None:
+    set_random_seed(0)
+    model = Sequential([Input((3,)), *STACKS[name](), Flatten(), Dense(2)])
+    model.compile("adam", "mse", metrics=["mae"])
+    rounding = 3e-5 if name in FEW_VALUES else 1e-6
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "one.h5")
+    theirs = keras.models.load_model(tmp_path / "one.h5")
+    assert same(theirs.get_weights(), model.get_weights())
+    assert distance(predictions(theirs, X), predictions(model, X)) <= rounding
+    theirs.fit(X, Y, verbose=0)
+    theirs.save(tmp_path / "two.h5")
+    again = load_model(tmp_path / "two.h5")
+    assert same(again.get_weights(), theirs.get_weights())
+    assert same(state(again)[2:], keras_state(theirs)[2:])
+    assert distance(predictions(again, X), predictions(theirs, X)) <= rounding
+
+
+@pytest.mark.peers
+@keras_runs
+def test_keras_gets_no_state_out_of_h5(keras: Any, tmp_path: Path) -> None:
+    """Its own files leave an optimizer that cannot train. With nncore's, training begins anew; see ``legacy.py``."""
+    trained().save(tmp_path / "m.h5")
+    theirs = keras.models.load_model(tmp_path / "m.h5")
+    theirs.fit(X, Y, verbose=0)
+    theirs.save(tmp_path / "m.h5")
+    lost = keras.models.load_model(tmp_path / "m.h5")
+    with pytest.raises(ValueError, match="Unknown variable"):
+        lost.fit(X, Y, verbose=0)
+    assert load_model(tmp_path / "m.h5").optimizer.steps == 1
+
+
+@pytest.mark.peers
+@keras_runs
+@pytest.mark.parametrize("name", ["w.weights.h5", "w.h5", "m.keras"])
+def test_weights_alone(name: str, keras: Any, tmp_path: Path) -> None:
+    model, path = trained(), tmp_path / name
+    if name == "m.keras":
+        model.save(path)
+    else:
+        model.save_weights(path)
+    theirs = keras.models.model_from_json(json.dumps({**json.loads(model.to_json()), "compile_config": None}))
+    theirs.load_weights(path)
+    assert same(theirs.get_weights(), model.get_weights())
+    theirs.compile("adam", "mse")
+    theirs.fit(X, Y, verbose=0)
+    if name == "w.weights.h5":  # Keras writes weights alone in this layout only; the optimizer's are among them
+        theirs.save_weights(path)
+    else:
+        theirs.save(path)
+    assert not same(theirs.get_weights(), model.get_weights())
+    model.load_weights(path)
+    assert same(theirs.get_weights(), model.get_weights())
+
+
+@pytest.mark.peers
+@keras_runs
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+def test_before_the_first_step(name: str, keras: Any, tmp_path: Path) -> None:
+    """Compiled and not trained; neither side warns."""
+    model = example()
+    model.compile("adam", "mse")
+    model.save(tmp_path / name)
+    theirs = keras.models.load_model(tmp_path / name)
+    assert same(theirs.get_weights(), model.get_weights())
+    fresh = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2)])
+    fresh.compile("adam", "mse")
+    for one in (theirs, fresh):
+        one.save(tmp_path / name)
+        again = load_model(tmp_path / name)
+        assert same(again.get_weights(), one.get_weights())
+        assert again.optimizer.steps == 0
+        again.fit(X, Y, verbose=0)
+
+
+@pytest.mark.peers
+@keras_runs
+def test_frozen_after_training(keras: Any, tmp_path: Path) -> None:
+    """Keras gets the state of the weights that are trainable now; nncore finds that of the others as well."""
+    model = trained()
+    model.get_layer("mine").trainable = False
+    model.save(tmp_path / "m.keras")
+    theirs = keras.models.load_model(tmp_path / "m.keras")
+    assert int(theirs.optimizer.iterations) == 3
+    assert np.any(keras_state(theirs)[2])
+    again = load_model(tmp_path / "m.keras")
+    for one in (model, again):
+        one.get_layer("mine").trainable = True
+        set_random_seed(1)
+        one.fit(X, Y, verbose=0)
+    assert same(again.get_weights(), model.get_weights())
+
+
+@pytest.mark.peers
+@keras_runs
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+def test_layers_of_one_s_own(name: str, keras: Any, tmp_path: Path) -> None:
+    """A layer is known by the name it is registered under, in either library."""
+
+    def scale(base: Any, register: Any) -> Any:
+        class Scale(base):  # type: ignore[misc]
+            def __init__(self, power: int = 1, **kwargs: Any) -> None:
+                super().__init__(**kwargs)
+                self.power = power
+
+            def build(self, input_shape: Any) -> None:
+                self.factor = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="factor")
+
+            def call(self, inputs: Any) -> Any:
+                return inputs * self.factor * self.power
+
+            def get_config(self) -> dict[str, Any]:
+                return {**super().get_config(), "power": self.power}
+
+        return register("KerasFiles")(Scale)
+
+    ours = scale(Layer, register_keras_serializable)
+    scale(keras.layers.Layer, keras.saving.register_keras_serializable)
+    set_random_seed(0)
+    model = Sequential([Input((3,)), Dense(4), ours(power=2), Dense(2)])
+    model.compile("adam", "mse")
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / name)
+    theirs = keras.models.load_model(tmp_path / name)
+    assert distance(predictions(theirs, X), predictions(model, X)) <= 1e-6
+    theirs.save(tmp_path / name)
+    again = load_model(tmp_path / name)
+    assert (type(again.layers[1]), again.layers[1].power) == (ours, 2)
+    assert same(predictions(again, X), predictions(model, X))
