@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -616,11 +617,19 @@ class Sequential(Layer):
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile with what ``get_compile_config``, nncore's or Keras's, gave."""
+        """Compile with what ``get_compile_config``, nncore's or Keras's, gave.
+
+        What Keras has compiled without a loss is not compiled, with a warning.
+        """
         if not config:
             return
         from nncore import optimizers
+        from nncore.saving.compiled import of_keras
 
+        config = of_keras(config)
+        if config["loss"] is None:
+            warnings.warn(f"{self.name!r} was compiled without a loss, and is not compiled here.", stacklevel=2)
+            return
         chosen: dict[str, Any] = {"optimizer": optimizers.get(config["optimizer"])}
         chosen |= {k: deserialize_keras_object(config.get(k), family="losses") for k in ("loss", "loss_weights")}
         for key in ("metrics", "weighted_metrics"):
@@ -648,7 +657,8 @@ def _layer_of(config: Any, i: int, custom_objects: dict[str, Any] | None) -> Any
     except ValueError as error:
         inner = config.get("config")
         name = inner.get("name") if isinstance(inner, Mapping) else None
-        raise ValueError(f"Layer {i}, {name!r} of class {config.get('class_name')!r}: {error}") from error
+        which = "Input" if i < 0 else f"Layer {i}"
+        raise ValueError(f"{which}, {name!r} of class {config.get('class_name')!r}: {error}") from error
 
 
 def _tell_apart(model: Sequential, scope: str, taken: dict[str, Variable]) -> None:

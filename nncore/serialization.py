@@ -247,7 +247,7 @@ def _find(config: Mapping[str, Any], family: str | None) -> Any:
 def _families(module: str, family: str | None) -> list[str]:
     """Where to look for a name: the families that ``module`` speaks of, else ``family``, else all."""
     named = [f for f in FAMILIES if f".{f}." in f"{module}."] or (["models"] if module == "keras" else [])
-    given = {None: list(FAMILIES), "layers": ["layers", "models"]}  # a model may stand among layers
+    given = {None: list(FAMILIES), "layers": ["layers", "models"], "metrics": ["metrics", "losses"]}
     return named[:1] or given.get(family, [str(family)])
 
 
@@ -297,8 +297,8 @@ def fitting(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in config.items():
         if key not in known and (value is None or value is False or key in _WITHOUT_EFFECT):
             continue
-        if key == "dtype" and isinstance(value, Mapping):
-            value = value.get("config", {}).get("name", value)
+        if isinstance(value, Mapping) and key in ("dtype", "seed"):  # a policy, a generator
+            value = value.get("config", {}).get("name" if key == "dtype" else "seed", value)
         result[key] = value
     return result
 

@@ -337,7 +337,7 @@ def test_a_model_of_keras_2(tmp_path: Path) -> None:
 
 def test_the_state_of_keras_2_is_not_read(tmp_path: Path) -> None:
     file_of_keras_2(tmp_path / "m.h5", steps=7)
-    with pytest.warns(UserWarning, match="the optimizer's state is that of Keras 2 and is not read"):
+    with pytest.warns(UserWarning, match="the optimizer's state in the file is that of Keras 2"):
         assert load_model(tmp_path / "m.h5").optimizer.steps == 0
 
 
@@ -420,6 +420,48 @@ def changed(path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
     return path
 
 
+def put(config: dict[str, Any], *path: Any, value: Any) -> None:
+    """Set what is at the end of a path."""
+    for key in path[:-1]:
+        config = config[key]
+    config[path[-1]] = value
+
+
+SEED = {"module": "keras.random", "class_name": "SeedGenerator", "config": {"seed": 1, "name": "seed_generator"}}
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        (("config", "layers", 0, "config", "batch_shape"), [12, 4]),
+        (("config", "build_input_shape"), [12, 4]),
+        (("config", "layers", 2, "build_config", "input_shape"), [12, 4]),
+        (("config", "layers", 2, "config", "kernel_initializer", "config", "seed"), SEED),
+        (("compile_config", "loss"), ["categorical_crossentropy"]),
+        (("compile_config", "loss"), {"dense_1": "categorical_crossentropy"}),
+        (("compile_config", "loss_weights"), 1.0),
+        (("compile_config", "loss_weights"), {"dense_1": 1.0}),
+        (("compile_config", "metrics"), [["accuracy"]]),
+        (("compile_config", "metrics"), {"dense_1": ["accuracy"]}),
+        (("compile_config", "steps_per_execution"), 4),
+    ],
+)
+def test_what_keras_may_say_as_well(path: tuple[Any, ...], value: Any, tmp_path: Path) -> None:
+    """Rows of a batch, generators of seeds, dicts and lists of outputs, though there is one."""
+    model = load_model(changed(tmp_path / "m.keras", lambda config: put(config, *path, value=value)))
+    x, y = RECORDED["x"], RECORDED["y"]
+    assert np.allclose(model.predict(x, verbose=0), RECORDED["classifier"]["predictions"], rtol=1e-6, atol=1e-6)
+    assert model.optimizer.steps == 3
+    assert "accuracy" in model.evaluate(x, y, verbose=0, return_dict=True)
+
+
+def test_compiled_without_a_loss(tmp_path: Path) -> None:
+    path = changed(tmp_path / "m.keras", lambda config: put(config, "compile_config", "loss", value=None))
+    with pytest.warns(UserWarning, match="was compiled without a loss, and is not compiled here"):
+        assert not load_model(path).compiled
+    assert not load_model(path, compile=False).compiled
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -468,7 +510,7 @@ def test_files_that_are_cut(name: str, tmp_path: Path) -> None:
 def test_a_state_of_other_weights(tmp_path: Path) -> None:
     """As Keras leaves it where layers were frozen after training, and nothing was compiled."""
     path = changed(tmp_path / "m.keras", lambda c: c["config"]["layers"][2]["config"].update(trainable=False))
-    with pytest.warns(UserWarning, match="an optimizer's state of other weights"):
+    with pytest.warns(UserWarning, match="or of other weights than those that are trainable"):
         model = load_model(path)
     assert model.optimizer.steps == 0
 
@@ -909,3 +951,22 @@ def test_layers_of_one_s_own(name: str, keras: Any, tmp_path: Path) -> None:
     again = load_model(tmp_path / name)
     assert (type(again.layers[1]), again.layers[1].power) == (ours, 2)
     assert same(predictions(again, X), predictions(model, X))
+
+
+@pytest.mark.peers
+@keras_runs
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+@pytest.mark.parametrize("how", ["batch_size", "called", "fitted"])
+def test_inputs_of_keras_s(how: str, name: str, keras: Any, tmp_path: Path) -> None:
+    """Models that know the rows of a batch, or learnt of their input from data."""
+    known = [keras.layers.Input((3,), batch_size=4)] if how == "batch_size" else []
+    theirs = keras.Sequential([*known, keras.layers.Dense(4, "relu"), keras.layers.Dense(2)])
+    theirs.compile("adam", "mean_squared_error", metrics=[keras.losses.Huber(0.5)])
+    if how == "called":
+        theirs(X)
+    else:
+        theirs.fit(X, Y, batch_size=4, verbose=0)
+    theirs.save(tmp_path / name)
+    model = load_model(tmp_path / name)
+    assert distance([model.predict(X, verbose=0)], [theirs.predict(X, batch_size=4, verbose=0)]) <= 1e-6
+    assert model.optimizer.steps == (0 if how == "called" else 3)

@@ -55,6 +55,12 @@ class InputLayer(Layer):
         assert self.declared_input_shape is not None
         return {"batch_shape": [None, *self.declared_input_shape], "dtype": self.dtype, "name": self.name}
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> InputLayer:
+        """The input that ``config`` describes: for batches of any size, whatever Keras has noted of one."""
+        shape = config.get("batch_shape")
+        return super().from_config({**config, "batch_shape": [None, *shape[1:]]} if shape else config)
+
 
 def _real_name(dtype: Any) -> str:
     """The name of a type of real numbers, given by name or as a type."""

@@ -33,14 +33,28 @@ def as_training_config(compiled: Mapping[str, Any]) -> dict[str, Any]:
     return {"optimizer_config": rest.pop("optimizer"), **rest}
 
 
+def of_keras(compiled: Mapping[str, Any]) -> dict[str, Any]:
+    """A ``compile_config`` of Keras's for a model of one output: what is said for each of one output is said for it."""
+    chosen = {**compiled, "loss": _of_one(compiled.get("loss"))}
+    for key in ("metrics", "weighted_metrics"):
+        value = chosen.get(key)
+        if not isinstance(value, list) or (len(value) == 1 and isinstance(value[0], list)):
+            chosen[key] = _of_one(value)
+    weights = chosen.get("loss_weights")
+    return {**chosen, "loss_weights": None if _of_one(weights) == 1 else weights}
+
+
+def _of_one(value: Any) -> Any:
+    """What a list or dict of one output holds."""
+    if isinstance(value, Mapping) and len(value) == 1 and "class_name" not in value:
+        return next(iter(value.values()))
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
 def of_training_config(training: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``compile_config`` that says the same."""
+    """The ``compile_config`` that says the same as one in the form of Keras 2."""
     kept = ("loss", "loss_weights", "metrics", "weighted_metrics")
-    chosen: dict[str, Any] = {name: training.get(name) for name in kept}
-    for name in ("metrics", "weighted_metrics"):  # of Keras 2: a list for each output
-        if isinstance(chosen[name], list) and len(chosen[name]) == 1 and isinstance(chosen[name][0], list):
-            chosen[name] = chosen[name][0]
-    return {**chosen, "optimizer": training["optimizer_config"]}
+    return {**{name: training.get(name) for name in kept}, "optimizer": training["optimizer_config"]}
 
 
 def _loss(loss: Any) -> Any:

@@ -11,16 +11,12 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
-from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from nncore.saving import hdf5
 from nncore.saving.chains import as_sequential
 from nncore.saving.compiled import as_training_config, of_training_config
-from nncore.saving.files import Array, Contents
+from nncore.saving.files import Contents
 from nncore.saving.keras_2 import modern
 
 METADATA = "metadata"
@@ -63,7 +59,7 @@ def read(path: str, arrays: bool = True) -> Contents:
             return contents
         state = next((hdf5.listed(found, place) for place in STATE if place in found.groups), {})
         if str(file.attrs.get("keras_version", "2")).startswith(("1.", "2")):
-            state = _say_that_it_is_lost(state)
+            state = {name: array for name, array in state.items() if "iter" in name}  # the rest is in another order
     config = as_sequential(modern(_full(texts["model_config"])))
     if "training_config" in texts:
         config["compile_config"] = of_training_config(modern(texts["training_config"]))
@@ -71,15 +67,6 @@ def read(path: str, arrays: bool = True) -> Contents:
     for i, (name, array) in enumerate(state.items()):
         variables[name if name.startswith("optimizer/resting/") else f"optimizer/vars/{i}"] = array
     return Contents(variables, config, texts.get(METADATA, {}), by_layer=contents.by_layer)
-
-
-def _say_that_it_is_lost(state: Mapping[str, Array]) -> dict[str, Array]:
-    """Nothing in place of the state of an optimizer of Keras 2, whose variables are not those of Keras 3."""
-    if any("iter" in name and np.any(array) for name, array in state.items()):
-        warnings.warn(
-            "load_model: the optimizer's state is that of Keras 2 and is not read: training begins anew.", stacklevel=2
-        )
-    return {}
 
 
 def _full(config: Any) -> dict[str, Any]:

@@ -112,11 +112,11 @@ def _restore_optimizer(model: Any, arrays: Mapping[str, Array], own: Mapping[str
 
 
 def _say_that_it_is_lost(values: list[Array]) -> None:
-    """Say that Keras has left a state of other weights; none is missed where no step was done."""
+    """Say that Keras has left a state of no use; none is missed where no step was done."""
     if values and np.any(values[0]):
         warnings.warn(
-            "load_model: the file has an optimizer's state of other weights than those that are trainable, so that "
-            "training begins anew. Keras writes this where trainable was changed without another compile.",
+            "load_model: training begins anew, since the optimizer's state in the file is that of Keras 2, or of other "
+            "weights than those that are trainable. (So it is where trainable was changed without another compile.)",
             stacklevel=2,
         )
 
