@@ -42,6 +42,7 @@ import test_ops
 import test_optimizers
 import test_regularizers
 import test_resume
+import test_saving
 import test_sources
 import test_training
 from planted import Patch
@@ -49,6 +50,7 @@ from test_resume import ARRAYS, nothing, wider
 
 from nncore import (
     _native,
+    allowance,
     backends,
     callbacks,
     data,
@@ -69,6 +71,7 @@ from nncore.compiler import FlatVectors
 from nncore.layers import Dropout
 from nncore.metrics import confusion
 from nncore.optimizers import Muon, Nadam, Optimizer
+from nncore.saving import files, npz, state, whole
 
 onnx = import_module("nncore.export.onnx")
 convert_sklearn, convert_torch = (import_module(f"nncore.convert.{name}") for name in ("sklearn", "torch"))
@@ -765,6 +768,39 @@ FAULTS: dict[str, tuple[Any, str, str, Test]] = {
     "any training will do": (
         resume.Backups._suits, "was == now", "True",
         in_folder(lambda folder: test_resume.test_another_training(wider, nothing, ARRAYS, "units", folder)),
+    ),
+    # models in files
+    "a config may ask for any weights": (
+        allowance.zeros, "size > allowance.values", "False",
+        in_folder(lambda folder: test_saving.test_configs_that_ask_for_memory("units of a few MB", folder)),
+    ),
+    "loading moves the stream of seeds": (
+        whole.model_of, "random.seeds_from(_branch())", "allowance.of_file(10**9)", in_folder(test_saving.test_seeds),
+    ),
+    "an array may say that it is longer than its entry": (
+        files.check_size, "size != there", "size < there",
+        in_folder(lambda folder: test_saving.test_arrays_that_are_not_what_they_say("huge", folder)),
+    ),
+    "compressed files may hold anything": (
+        npz._check_entries, "> COMPRESSED * size", "> 10**12 * size", in_folder(test_saving.test_zip_bombs),
+    ),
+    "a new file has other permissions": (
+        files.replace_file, "os.chmod(beside, mode)", "pass", in_folder(test_saving.test_permissions),
+    ),
+    "what a killed process left stays": (
+        files._remove_leftovers, "if process.isdigit()", "if not process", in_folder(test_saving.test_leftovers),
+    ),
+    "the slots of frozen layers are lost": (
+        state._restore_optimizer, "optimizer.rest(", "len(",
+        in_folder(lambda folder: test_saving.test_slots_of_frozen_layers("m.npz", (0,), folder)),
+    ),
+    "single batches have another seed": (
+        state.restore, "trainer._seed = _count(", "_count(",
+        in_folder(lambda folder: test_saving.test_training_goes_on("m.npz", "adam", folder)),
+    ),
+    "a learning rate is rounded": (
+        state._optimizer_state, 'own["learning_rate"] = optimizer._learning_rate', "pass",
+        in_folder(lambda folder: test_saving.test_training_goes_on("m.npz", "adam", folder)),
     ),
     # models for other programs, and from them
     "ONNX's softmax is over the batch": (onnx.softmax, "axis=-1", "axis=0", in_onnx("Softmax of three axes")),

@@ -3,9 +3,8 @@
 Besides what configs say, that is
 
 - of the optimizer: its variables, as ``optimizer/vars/0`` and so on, in Keras's order for the weights that are trained
-  now; as ``optimizer/resting/NAME`` the slots of a weight that was trained before and is frozen now; the step count,
-  which with accumulated gradients Keras's ``iteration`` alone does not tell; a learning rate in full precision; the
-  weights that ``exclude_from_weight_decay`` names.
+  now, the step count among them; as ``optimizer/resting/NAME`` the slots of a weight that was trained before and is
+  frozen now; a learning rate in full precision; the weights that ``exclude_from_weight_decay`` names.
 - of ``compile``: ``check_finite``, ``on_nan``, and the loss that the first data chose for ``"crossentropy"``.
 - of what is random: the seed that ``train_on_batch`` uses, which is the model's own. All other seeds are drawn from the
   stream that ``set_random_seed`` begins and the whole process shares: ``fit`` takes the next one each time. Loading
