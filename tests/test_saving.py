@@ -14,6 +14,7 @@ import textwrap
 import zipfile
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -388,6 +389,37 @@ def test_links_are_followed(tmp_path: Path) -> None:
         assert target.is_file()
         load_model(link)
     assert os.listdir(tmp_path / "far") == ["target"]
+
+
+@pytest.mark.parametrize("stem", ["a" * 251, "ü" * 125, "with blanks, 'quotes' and\nlines", ".hidden", "a.b.c"])
+def test_names_of_all_kinds(stem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest that a system takes, too; here by a path from where the process is."""
+    monkeypatch.chdir(tmp_path)
+    model = example()
+    for _ in range(2):
+        model.save(f"{stem}.npz")
+    assert os.listdir() == [f"{stem}.npz"]
+    assert same(load_model(f"{stem}.npz"), model)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_threads_that_write_the_same_file(name: str, tmp_path: Path) -> None:
+    """Each file is of one of them, as a whole, whenever it is read."""
+    path, models = tmp_path / name, [example() for _ in range(3)]
+    models[0].save(path)
+
+    def write(model: Sequential) -> None:
+        for _ in range(4):
+            model.save(path)
+
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(write, model) for model in models]
+        while not all(done.done() for done in waiting):
+            found = load_model(path)
+            assert any(same(found, model) for model in models)
+        for done in waiting:
+            done.result()
+    assert os.listdir(tmp_path) == [name]
 
 
 @pytest.mark.parametrize("name", FORMATS)
