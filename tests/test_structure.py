@@ -145,6 +145,7 @@ training
 resume
 loops
 running
+saving.archives
 saving.npz
 saving.safetensors
 saving.hdf5

@@ -26,6 +26,9 @@ Array = np.ndarray[Any, Any]
 FILE_VERSION = 1
 """Goes up when older versions of nncore could not read a file rightly."""
 
+EXPANSION = 16
+"""How many times its own size the arrays of a file may have that is compressed: the weights of models hardly shrink."""
+
 MODELS = {".npz": "npz", ".keras": "keras", ".h5": "legacy", ".hdf5": "legacy", ".safetensors": "safetensors"}
 """The formats of whole models: what the name of a file ends in, and the module here that reads and writes it."""
 

@@ -16,13 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from nncore.saving.files import Array, Contents
+from nncore.saving.files import EXPANSION, Array, Contents
 
 KERAS_VERSION = "3.15.1"
 """The version of Keras whose layouts are written."""
-
-EXPANSION = 16
-"""The arrays of a file may be so many times as large as the file: HDF5 can compress them, which Keras never does."""
 
 ATTRIBUTE_BYTES = 64512
 """What HDF5 holds in one attribute; longer lists go on in further ones."""
@@ -86,14 +83,14 @@ def opened(path: str) -> Iterator[Any]:
 
 
 @contextmanager
-def opened_in(data: bytes) -> Iterator[Any]:
+def opened_in(data: bytes | bytearray) -> Iterator[Any]:
     """The same for a file in memory."""
     _check_heaps(data)
     with h5py().File(io.BytesIO(data), "r") as file:
         yield file
 
 
-def _check_heaps(data: bytes | mmap) -> None:
+def _check_heaps(data: bytes | bytearray | mmap) -> None:
     """Raise ``ValueError`` for what HDF5 1.14 and 2.0 go through for ever: a collection of texts, "GCOL", in which one
     takes no room. Its sizes are taken to be of 64 bits, as h5py has them."""
     if data[:8] != b"\x89HDF\r\n\x1a\n" or data[slice(9, 11) if data[8] > 1 else slice(13, 15)] != b"\x08\x08":

@@ -9,8 +9,9 @@ import json
 import os
 import time
 import zipfile
+from typing import Any
 
-from nncore.saving import hdf5
+from nncore.saving import archives, hdf5
 from nncore.saving.chains import as_sequential, moved
 from nncore.saving.compiled import for_keras
 from nncore.saving.files import Contents, check_text
@@ -36,22 +37,19 @@ def write(path: str, contents: Contents) -> None:
 def read(path: str, arrays: bool = True) -> Contents:
     """What is in a file; without its ``arrays``, config and metadata alone."""
     hdf5.h5py()
-    with zipfile.ZipFile(path) as archive:
-        _check_sizes(path, archive)
-        config = json.loads(archive.read(CONFIG))
-        described = json.loads(archive.read(METADATA)) if METADATA in archive.namelist() else {}
+    size = os.path.getsize(path)
+    with archives.opened(path) as archive:
+        config = _text(archive, CONFIG, size)
+        described = _text(archive, METADATA, size) if METADATA in archive.namelist() else {}
         metadata = {**described, **described.pop("metadata", {})}
         if not arrays:
             return Contents({}, as_sequential(config), metadata)
-        with hdf5.opened_in(archive.read(WEIGHTS)) as file:
-            found = hdf5.weights(hdf5.Items(file, os.path.getsize(path))).arrays
+        with hdf5.opened_in(archives.content(archive, WEIGHTS)) as file:
+            found = hdf5.weights(hdf5.Items(file, size)).arrays
     return Contents(moved(config, found), as_sequential(config), metadata)
 
 
-def _check_sizes(path: str, archive: zipfile.ZipFile) -> None:
-    names = [name for name in (CONFIG, METADATA, WEIGHTS) if name in archive.namelist()]
-    size, limit = sum(archive.getinfo(name).file_size for name in names), hdf5.EXPANSION * os.path.getsize(path)
-    for text in {CONFIG, METADATA}.intersection(names):
-        check_text(text, archive.getinfo(text).file_size, os.path.getsize(path))
-    if size > limit:
-        raise ValueError(f"its parts would take {size:,} bytes, {hdf5.EXPANSION} times the file's size is {limit:,}")
+def _text(archive: zipfile.ZipFile, name: str, size: int) -> Any:
+    """What a text in an archive of ``size`` bytes says."""
+    check_text(name, archive.getinfo(name).file_size, size)
+    return json.loads(archives.content(archive, name))

@@ -17,16 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from nncore.saving import files
+from nncore.saving import archives, files
 from nncore.saving.files import Array, Contents
 
 TEXT = "model.json"
 
-CHUNK = 2**18
-"""Bytes read or written at a time, which caches hold."""
-
-COMPRESSED = 16
-"""How many times its own size a compressed file may hold: the weights of models hardly shrink."""
 _HEADER = re.compile(
     rb"\{'descr': ?'([<>|=][biuf][0-9]{1,2})', ?'fortran_order': ?(False|True), ?"
     rb"'shape': ?\(((?:[0-9]{1,19}(?:, ?[0-9]{1,19})*,?)?)\),? ?\} *\n?"
@@ -51,37 +46,26 @@ def _write_array(archive: zipfile.ZipFile, name: str, array: Array) -> None:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         if array.size:
             values = array.reshape(-1).view(np.uint8).data
-            for start in range(0, len(values), CHUNK):
-                file.write(values[start : start + CHUNK])
+            for start in range(0, len(values), archives.CHUNK):
+                file.write(values[start : start + archives.CHUNK])
 
 
 def read(path: str, arrays: bool = True) -> Contents:
     """What is in a file; without its ``arrays``, config and metadata alone."""
-    with open(path, "rb") as raw, zipfile.ZipFile(raw) as archive:
+    with archives.opened(path) as archive:
+        _check_names(archive.namelist())
         entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-        _check_entries(archive.infolist(), os.fstat(raw.fileno()).st_size)
+        if TEXT in entries:
+            files.check_text(TEXT, entries[TEXT].file_size, os.path.getsize(path))
         found = {name: _read_array(archive, entry) for name, entry in entries.items() if arrays or name == TEXT}
     text = found.pop(TEXT, None)
     return Contents(found) if text is None else files.from_text(found, text.tobytes())
 
 
-def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
-    """Raise ``ValueError`` where the entries of a file cannot be what they say."""
-    if len({entry.filename for entry in entries}) != len(entries):
-        raise ValueError("it has two arrays of one name")
-    for entry in entries:
-        if not entry.filename.endswith(".npy"):
-            raise ValueError(f"{entry.filename!r} in it is no array")
-        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
-            raise ValueError(f"{entry.filename!r} is encrypted, or compressed in a way that NumPy does not know")
-        if entry.compress_type == zipfile.ZIP_STORED and entry.file_size != entry.compress_size:
-            raise ValueError(f"{entry.filename!r} has two sizes")
-        if entry.filename == f"{TEXT}.npy":
-            files.check_text(TEXT, entry.file_size, size)
-    if sum(entry.compress_size for entry in entries) > size:
-        raise ValueError("its arrays take more bytes than the file has")
-    if sum(entry.file_size for entry in entries) > COMPRESSED * size:
-        raise ValueError(f"it holds more than {COMPRESSED} times its own size: write it without compression")
+def _check_names(names: list[str]) -> None:
+    for name in names:
+        if not name.endswith(".npy"):
+            raise ValueError(f"{name!r} in it is no array")
 
 
 def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
@@ -99,15 +83,5 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
         shape = tuple(int(n) for n in found[3].split(b",") if n.strip())
         files.check_size(entry.filename, shape, dtype, entry.file_size - 8 - width - length)
         values = np.empty(shape[::-1] if columns_first else shape, dtype)
-        _fill(file, values.reshape(-1).view(np.uint8).data)
+        archives.fill(file, values.reshape(-1).view(np.uint8).data)
     return values.T if columns_first else values
-
-
-def _fill(file: Any, values: memoryview) -> None:
-    """Read values to the end of an entry, where its checksum is looked at."""
-    at = 0
-    while part := file.read(CHUNK):
-        values[at : at + len(part)] = part
-        at += len(part)
-    if at != len(values):
-        raise ValueError("an array ends too early")
