@@ -25,9 +25,11 @@ from nncore.models import Sequential, clone_model, load_model
 from nncore.optimizers import schedules
 from nncore.optimizers.schedules import LearningRateSchedule as Schedule
 from nncore.saving import read_metadata, register_keras_serializable
+from nncore.saving.keras_2 import modern
 from nncore.utils import set_random_seed
 
 GOLDEN = Path(__file__).parent / "golden"
+CLASSIFIER = GOLDEN / "keras-classifier.keras"
 
 X = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
 Y = np.random.default_rng(1).random((12, 2)).astype(np.float32)
@@ -352,6 +354,23 @@ def test_weights_of_keras_2(name: str, tmp_path: Path) -> None:
     assert np.allclose(model.predict(X_2, verbose=0), predicted_2(weights, X_2), rtol=1e-5)
 
 
+def test_an_archive_with_words_of_keras_2(tmp_path: Path) -> None:
+    """As TensorFlow's Keras 2.13 to 2.15 write them into ``.keras``."""
+    model = trained()
+    model.save(tmp_path / "m.keras")
+
+    def older(config: dict[str, Any]) -> None:
+        inputs = config["config"]["layers"][0]["config"]
+        inputs["batch_input_shape"] = inputs.pop("batch_shape")
+        config["config"]["layers"][3]["config"]["layers"][-1]["config"]["axis"] = [1]
+        config["compile_config"]["optimizer"]["config"].update(jit_compile=True, is_legacy_optimizer=False)
+
+    path = changed(tmp_path / "old.keras", older, tmp_path / "m.keras")
+    again = load_model(path)
+    assert same(again.get_weights(), model.get_weights())
+    assert same(state(again), state(model))
+
+
 @pytest.mark.parametrize(
     "optimizer, check",
     [
@@ -395,6 +414,13 @@ def test_the_oldest_models(tmp_path: Path) -> None:
     assert np.allclose(model.predict(X_2, verbose=0), predicted_2(weights, X_2), rtol=1e-5)
 
 
+def test_configs_of_keras_3_stay_as_they_are() -> None:
+    configs = json.loads((GOLDEN / "keras-configs.json").read_text())
+    for name, config in configs["classes"].items():
+        if not name.endswith(".Identity"):  # the layer has a dtype, which means nothing, and initializers had one
+            assert modern(config) == config, name
+
+
 @pytest.mark.peers
 @pytest.mark.filterwarnings("default")
 def test_keras_3_reads_it_alike(keras: Any, tmp_path: Path) -> None:
@@ -407,9 +433,9 @@ def test_keras_3_reads_it_alike(keras: Any, tmp_path: Path) -> None:
 # What cannot be read.
 
 
-def changed(path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+def changed(path: Path, change: Callable[[dict[str, Any]], Any], good: Path = CLASSIFIER) -> Path:
     """A file in which ``change`` has changed the config."""
-    with zipfile.ZipFile(GOLDEN / "keras-classifier.keras") as archive:
+    with zipfile.ZipFile(good) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(parts["config.json"])
     change(config)

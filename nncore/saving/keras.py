@@ -15,6 +15,7 @@ from nncore.saving import archives, hdf5
 from nncore.saving.chains import as_sequential, moved
 from nncore.saving.compiled import for_keras
 from nncore.saving.files import Contents, check_text
+from nncore.saving.keras_2 import modern
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
@@ -39,7 +40,7 @@ def read(path: str, arrays: bool = True) -> Contents:
     hdf5.h5py()
     size = os.path.getsize(path)
     with archives.opened(path) as archive:
-        config = _text(archive, CONFIG, size)
+        config = modern(_text(archive, CONFIG, size))
         described = _text(archive, METADATA, size) if METADATA in archive.namelist() else {}
         metadata = {**described, **described.pop("metadata", {})}
         if not arrays:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nncore import initializers, losses, metrics, optimizers
+from nncore.serialization import get_registered_object
 
 _OF_OPTIMIZERS = ("decay", "lr", "is_legacy_optimizer", "jit_compile")
 """Arguments of optimizers that Keras 3 does not have."""
@@ -22,7 +23,7 @@ def modern(value: Any) -> Any:
     if not isinstance(name, str) or not isinstance(config, dict):
         return value
     known = name.removeprefix("Custom>")
-    if hasattr(optimizers, known):
+    if hasattr(optimizers, known) and not get_registered_object(name):
         return {**value, "class_name": known, "config": _of_optimizer(config)}
     return {**value, "config": _of_part(name, config)}
 
