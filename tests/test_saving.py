@@ -536,6 +536,16 @@ def test_a_process_that_is_killed_leaves_the_old_file_or_the_new(name: str, tmp_
     assert os.listdir(tmp_path) == [name]
 
 
+def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "listdir", refuse)
+        example().save(tmp_path / "m.npz")
+    load_model(tmp_path / "m.npz")
+
+
 def test_leftovers(tmp_path: Path) -> None:
     """Those of dead processes of this machine are removed, those of others are not."""
     example().save(tmp_path / "m.npz")

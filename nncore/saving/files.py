@@ -238,7 +238,10 @@ def _remove_leftovers(folder: str, stem: str) -> None:
     """Remove the files of processes of this machine that were killed while they wrote."""
     if os.name != "posix":  # elsewhere nothing tells whether a process lives
         return
-    for name in os.listdir(folder):
+    names: list[str] = []
+    with suppress(OSError):  # a folder may be one to write into, and not to list
+        names = os.listdir(folder)
+    for name in names:
         if name.startswith(stem) and name.count(".", len(stem)) == 2:
             process, which, _ = name[len(stem) :].split(".")
             if process.isdigit() and not _lives(int(process), which):
