@@ -17,8 +17,10 @@ import h5py
 import numpy as np
 import pytest
 from activation_table import NAMES
+from networks import network
 from test_gradients import HIDDEN, NORMS
 
+import nncore
 from nncore import constraints, initializers, layers, losses, metrics, optimizers, regularizers
 from nncore.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, Input, Layer
 from nncore.models import Sequential, clone_model, load_model
@@ -86,6 +88,7 @@ keras_runs = pytest.mark.filterwarnings(
     "error",
     "ignore:__array__ implementation doesn't accept:DeprecationWarning",  # torch's
     "ignore:Layer .* mask",
+    "ignore:(?s).*softmax over axis",
 )
 """Marks tests in which Keras must not warn of anything, such as an optimizer's variables that it skips."""
 
@@ -996,3 +999,22 @@ def test_inputs_of_keras_s(how: str, name: str, keras: Any, tmp_path: Path) -> N
     model = load_model(tmp_path / name)
     assert distance([model.predict(X, verbose=0)], [theirs.predict(X, batch_size=4, verbose=0)]) <= 1e-6
     assert model.optimizer.steps == (0 if how == "called" else 3)
+
+
+@pytest.mark.peers
+@keras_runs
+@pytest.mark.parametrize("number", range(60))
+def test_random_networks(number: int, keras: Any, tmp_path: Path) -> None:
+    """Those on which both libraries train alike, through files."""
+    drawn = network(number, noise=False)
+    model = drawn.model(nncore)
+    model.fit(drawn.x, drawn.y, verbose=0, **drawn.fit)
+    model.save(tmp_path / "one.keras")
+    theirs = keras.models.load_model(tmp_path / "one.keras")
+    assert same(theirs.get_weights(), model.get_weights()), drawn
+    assert same(keras_state(theirs), state(model)), drawn
+    assert distance(predictions(theirs, drawn.x), predictions(model, drawn.x)) <= 3e-5, drawn  # see FEW_VALUES
+    theirs.save(tmp_path / "two.keras")
+    again = load_model(tmp_path / "two.keras")
+    assert same(predictions(again, drawn.x), predictions(model, drawn.x)), drawn
+    assert again.optimizer.steps == model.optimizer.steps
