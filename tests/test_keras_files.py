@@ -524,6 +524,51 @@ def test_models_that_are_not_nncore_s(change: Callable[[Any], Any], message: str
         load_model(path)
 
 
+W = "layers/dense/vars/0"
+"""The first weight of a file, in whose place something else is put."""
+
+
+def in_a_layout_of_others(file: h5py.File) -> Any:
+    layout = h5py.VirtualLayout((3, 4), "f4")
+    layout[:] = h5py.VirtualSource("elsewhere.h5", "x", (3, 4))
+    return file.create_virtual_dataset(W, layout)
+
+
+@pytest.mark.parametrize(
+    "put, message",
+    [
+        (lambda f: f.__setitem__(W, h5py.ExternalLink("elsewhere.h5", "x")), f"there is no '{W}'"),
+        (lambda f: f.__setitem__(W, h5py.SoftLink("/layers/dense_1/vars/0")), f"there is no '{W}'"),
+        (in_a_layout_of_others, f"the values of '{W}' are in another file"),
+        (
+            lambda f: f.create_dataset(W, (3, 4), "f4", external=[("elsewhere", 0, 48)]),
+            f"the values of '{W}' are in another file",
+        ),
+        (lambda f: f.create_dataset(W, (10**6, 10**6), "f4"), "times the file's size"),
+        (lambda f: f.create_dataset(W, (10**9,), "f4", chunks=(10**6,), compression="gzip"), "times the file's size"),
+        (lambda f: f.create_dataset(W, data=["text"]), "holds no numbers that nncore has"),
+        (
+            lambda f: f.create_dataset(W, data=np.zeros((3, 4), "u2")).attrs.create("dtype", "bfloat16"),
+            "holds no numbers that nncore has: bfloat16",
+        ),
+    ],
+)
+def test_files_that_lead_elsewhere(put: Callable[[h5py.File], Any], message: str, tmp_path: Path) -> None:
+    """Links, arrays in other files and without end, and what are no numbers."""
+    path, model = tmp_path / "w.weights.h5", example()
+    model.save_weights(path)
+    (tmp_path / "elsewhere").write_bytes(bytes(48))
+    with h5py.File(tmp_path / "elsewhere.h5", "w") as file:
+        file["x"] = np.zeros((3, 4), np.float32)
+    with h5py.File(path, "r+") as file:
+        del file[W]
+        put(file)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=message):
+        model.load_weights(path)
+    assert same(model.get_weights(), before)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_files_that_are_cut(name: str, tmp_path: Path) -> None:
     whole, path, model = (GOLDEN / name).read_bytes(), tmp_path / name, example()
