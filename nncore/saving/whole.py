@@ -15,7 +15,7 @@ from nncore.saving import files
 from nncore.saving.files import FILE_VERSION, MODELS, Contents
 from nncore.saving.state import restore, training_state, with_chosen_loss
 from nncore.saving.weights import first_of, matching, weights_of
-from nncore.serialization import deserialize_keras_object, serialize_keras_object
+from nncore.serialization import custom_object_scope, deserialize_keras_object, serialize_keras_object
 from nncore.version import __version__
 
 
@@ -142,8 +142,7 @@ def _branch() -> int:
 
 def _made(contents: Contents, state: Mapping[str, Any], custom_objects: Mapping[str, Any] | None, compile: bool) -> Any:
     config = dict(contents.config or {})
-    if not compile:
-        config.pop("compile_config", None)
+    compiled = config.pop("compile_config", None)
     model = deserialize_keras_object(config, custom_objects, family="models")
     if not hasattr(model, "compile_from_config"):
         raise ValueError(f"it describes no model, but {model!r:.60}")
@@ -152,6 +151,12 @@ def _made(contents: Contents, state: Mapping[str, Any], custom_objects: Mapping[
         raise ValueError(first_of(problems))
     for variable, array in found:
         variable.assign(array)
+    if compile and compiled:
+        try:
+            with custom_object_scope(custom_objects):
+                model.compile_from_config(compiled)
+        except ValueError as error:
+            raise ValueError(f"it cannot be compiled as it was, which compile=False leaves out: {error}") from error
     if model.compiled:
         restore(model, state, contents.metadata.get("nncore", {}))
     return model
