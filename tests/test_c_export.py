@@ -493,6 +493,7 @@ def test_names_that_are_none_in_c(tmp_path: Path) -> None:
 
 
 @pytest.mark.tree
+@pytest.mark.tree
 def test_weights_of_all_kinds_keep_their_bits(tmp_path: Path) -> None:
     """However the user has numbers printed."""
     values = [1e-45, 1e-39, 1.17549435e-38, 0.1, 1 / 3, -0.0, 16777217, 3.4028235e38, -1e-7, np.nan, np.inf, -np.inf]
