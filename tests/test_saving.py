@@ -898,6 +898,21 @@ def test_bombs_of_hdf5(suffix: str, tmp_path: Path) -> None:
         assert peak_of(refused) < 2**21
 
 
+@pytest.mark.parametrize("attribute", ["model_config", "training_config", "metadata", "keras_version"])
+def test_texts_of_hdf5_that_lie(attribute: str, tmp_path: Path) -> None:
+    """The library makes room for a text of 4 GB, and fills it, before it finds that there is none."""
+    path, name = tmp_path / "m.h5", attribute.encode() + bytes(1)
+    example().save(path)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\x01\0" + len(name).to_bytes(2, "little") + b"\x14\0\x08\0" + name)
+    at += 8 + len(name) + -len(name) % 8 + 24 + 8  # its head, name, type and shape
+    assert int.from_bytes(data[at : at + 4], "little") < len(data)
+    data[at : at + 4] = b"\xf0\xff\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"its texts would take 4,29.,...,... bytes, more than 16 times"):
+        load_model(path)
+
+
 @pytest.mark.parametrize("name", ["m.npz", "m.keras"])
 def test_entries_that_lie(name: str, tmp_path: Path) -> None:
     """A size that is another in the list of entries than it is: for zlib, 20 MB where it says 1000 bytes; for what lies

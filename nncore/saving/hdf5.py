@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
@@ -20,6 +22,12 @@ from nncore.saving.files import EXPANSION, Array, Contents
 
 KERAS_VERSION = "3.15.1"
 """The version of Keras whose layouts are written."""
+
+ATTRIBUTES = (
+    b"model_config\0", b"training_config\0", b"metadata\0", b"keras_version\0", b"dtype\0", b"layer_names",
+    b"weight_names",
+)  # fmt: skip
+"""What the names of the attributes that are read begin with."""
 
 ATTRIBUTE_BYTES = 64512
 """What HDF5 holds in one attribute; longer lists go on in further ones."""
@@ -77,7 +85,7 @@ def opened(path: str) -> Iterator[Any]:
     with open(path, "rb") as raw:
         if os.path.getsize(path):
             with mmap(raw.fileno(), 0, access=ACCESS_READ) as data:
-                _check_heaps(data)
+                _check(data)
     with library.File(path, "r") as file:
         yield file
 
@@ -85,16 +93,57 @@ def opened(path: str) -> Iterator[Any]:
 @contextmanager
 def opened_in(data: bytes | bytearray) -> Iterator[Any]:
     """The same for a file in memory."""
-    _check_heaps(data)
+    _check(data)
     with h5py().File(io.BytesIO(data), "r") as file:
         yield file
 
 
-def _check_heaps(data: bytes | bytearray | mmap) -> None:
-    """Raise ``ValueError`` for what HDF5 1.14 and 2.0 go through for ever: a collection of texts, "GCOL", in which one
-    takes no room. Its sizes are taken to be of 64 bits, as h5py has them."""
+def _check(data: bytes | bytearray | mmap) -> None:
+    """Raise ``ValueError`` for what HDF5 1.14 and 2.0 come to grief over. Files of h5py have sizes of 64 bits."""
     if data[:8] != b"\x89HDF\r\n\x1a\n" or data[slice(9, 11) if data[8] > 1 else slice(13, 15)] != b"\x08\x08":
         raise ValueError("it is no file of HDF5 with addresses and sizes of 64 bits")
+    _check_heaps(data)
+    total = sum(_lengths(data))
+    if total > EXPANSION * len(data):
+        raise ValueError(f"its texts would take {total:,} bytes, more than {EXPANSION} times the file's size")
+    for found in re.finditer(rb"FRHP\0..(..)", data, re.DOTALL):
+        if found[1] != b"\0\0":
+            raise ValueError("its attributes are compressed")
+
+
+def _lengths(data: bytes | bytearray | mmap) -> Iterator[int]:
+    """How long the texts are said to be in the attributes that are read: the library makes room before it looks.
+
+    An attribute has a version, the sizes of its name, type and shape, and then these, in version 1 padded to 8 bytes.
+    """
+    for at, end in _names(data):
+        for version, head in ((1, 8), (2, 8), (3, 9)):
+            name, kind, shape = struct.unpack_from("<HHH", data, at - head + 2) if at >= head else (0, 0, 0)
+            if name < end - at or data[at - head] != version:
+                continue
+            sizes = [size + -size % 8 if version == 1 else size for size in (name, kind, shape)]
+            type_, space, values = (at + sum(sizes[:i]) for i in (1, 2, 3))
+            if values >= len(data) or data[type_] & 15 != 9:  # which is the class of what has any length
+                continue
+            axes = data[space + 1]
+            first = space + (8 if data[space] == 1 else 4)
+            count = prod(int.from_bytes(data[first + 8 * i : first + 8 * i + 8], "little") for i in range(axes))
+            for i in range(min(count, (len(data) - values) // 16)):
+                yield int.from_bytes(data[values + 16 * i : values + 16 * i + 4], "little")
+
+
+def _names(data: bytes | bytearray | mmap) -> Iterator[tuple[int, int]]:
+    """Where names of attributes stand, with the 0 at their end. (A pattern would take five times as long.)"""
+    for stem in ATTRIBUTES:
+        at = data.find(stem)
+        while at >= 0:
+            yield at, data.find(b"\0", at) + 1
+            at = data.find(stem, at + 1)
+
+
+def _check_heaps(data: bytes | bytearray | mmap) -> None:
+    """Raise ``ValueError`` for a collection of texts, "GCOL", in which one takes no room: the library would go through
+    it for ever."""
     start = data.find(b"GCOL\x01\0\0\0")
     while start >= 0:
         at, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
@@ -140,7 +189,8 @@ class Items:
             if item.external or item.is_virtual:
                 raise ValueError(f"the values of {name!r} are in another file")
             if item.dtype.kind not in "biuf" or item.shape is None or "dtype" in item.attrs:
-                raise ValueError(f"{name!r} holds no numbers that nncore has: {item.attrs.get('dtype', item.dtype)}")
+                kind = value_of(item, "dtype") if "dtype" in item.attrs else item.dtype
+                raise ValueError(f"{name!r} holds no numbers that nncore has: {kind}")
         needed, limit = sum(map(_memory, self.arrays.values())), EXPANSION * size
         if needed > limit:
             raise ValueError(f"its arrays would take {needed:,} bytes, {EXPANSION} times the file's size is {limit:,}")
@@ -155,13 +205,23 @@ class Items:
         """A list in an attribute, or in several: ``layer_names``, or ``layer_names0``, ``layer_names1``, …"""
         if place not in self.groups:
             return []
-        attributes = self.groups[place].attrs
-        if attribute in attributes:
-            return [_text(item) for item in attributes[attribute]]
+        group = self.groups[place]
+        if attribute in group.attrs:
+            return [_text(item) for item in value_of(group, attribute)]
         parts: list[str] = []
-        for i in range(len(attributes)):
-            parts += [_text(item) for item in attributes.get(f"{attribute}{i}", ())]
+        for i in range(len(group.attrs)):
+            if f"{attribute}{i}" in group.attrs:
+                parts += [_text(item) for item in value_of(group, f"{attribute}{i}")]
         return parts
+
+
+def value_of(item: Any, attribute: str) -> Any:
+    """The value of an attribute of a group or array; ``ValueError`` where it is neither text nor numbers."""
+    low = h5py()
+    kind = low.h5a.open(item.id, attribute.encode()).get_type()
+    if not isinstance(kind, low.h5t.TypeStringID | low.h5t.TypeIntegerID | low.h5t.TypeFloatID) or kind.committed():
+        raise ValueError(f"the attribute {attribute!r} holds neither text nor numbers")
+    return item.attrs[attribute]
 
 
 def _memory(item: Any) -> int:

@@ -49,7 +49,7 @@ def _put(file: Any, contents: Contents) -> None:
 def read(path: str, arrays: bool = True) -> Contents:
     """What is in a file; without its ``arrays``, config and metadata alone."""
     with hdf5.opened(path) as file:
-        texts = {name: json.loads(file.attrs[name]) for name in ("model_config", "training_config", METADATA)
+        texts = {name: json.loads(hdf5.value_of(file, name)) for name in ("model_config", "training_config", METADATA)
                  if name in file.attrs}  # fmt: skip
         if not arrays:
             return Contents({}, texts.get("model_config"), texts.get(METADATA, {}))
@@ -58,7 +58,7 @@ def read(path: str, arrays: bool = True) -> Contents:
         if "model_config" not in texts:
             return contents
         state = next((hdf5.listed(found, place) for place in STATE if place in found.groups), {})
-        if str(file.attrs.get("keras_version", "2")).startswith(("1.", "2")):
+        if _version(file).startswith(("1.", "2")):
             state = {name: array for name, array in state.items() if "iter" in name}  # the rest is in another order
     config = as_sequential(modern(_full(texts["model_config"])))
     if "training_config" in texts:
@@ -67,6 +67,10 @@ def read(path: str, arrays: bool = True) -> Contents:
     for i, (name, array) in enumerate(state.items()):
         variables[name if name.startswith("optimizer/resting/") else f"optimizer/vars/{i}"] = array
     return Contents(variables, config, texts.get(METADATA, {}), by_layer=contents.by_layer)
+
+
+def _version(file: Any) -> str:
+    return str(hdf5.value_of(file, "keras_version")) if "keras_version" in file.attrs else "2"
 
 
 def _full(config: Any) -> dict[str, Any]:
