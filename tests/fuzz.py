@@ -300,7 +300,7 @@ def attempt(read: Callable[[Path], Any], path: Path, most: int, thorough: bool) 
     Where it is to be ``thorough``, what was read is also used.
     """
     tracemalloc.reset_peak()
-    before, used = tracemalloc.get_traced_memory()[0], _most_in_use()
+    before, used = tracemalloc.get_traced_memory()[0], _most_at_once()
     faulthandler.dump_traceback_later(SECONDS, exit=True)  # also out of a library that does not come back
     found, said = None, ""
     try:
@@ -309,7 +309,7 @@ def attempt(read: Callable[[Path], Any], path: Path, most: int, thorough: bool) 
         said = str(error)
     taken = tracemalloc.get_traced_memory()[1] - before
     assert taken <= most, f"it took {taken:,} bytes"
-    assert _most_in_use() - used <= most + 2**23, f"it took {_most_in_use() - used:,} bytes more, by a library"
+    assert _most_at_once() - used <= most + 2**23, f"it took {_most_at_once() - used:,} bytes more, by a library"
     assert not said or str(path) in said, f"an error that does not name the file: {said}"
     assert "MemoryError" not in said, f"it was let ask for memory: {said}"
     if isinstance(found, Sequential) and thorough:
@@ -352,10 +352,6 @@ def run(folder: Path, suffix: str, first: int, count: int) -> Counter[str]:
         except BaseException as error:
             raise RuntimeError(f"mutant {i} of {suffix}: {type(error).__name__}: {error}") from error
     return results
-
-
-def _most_in_use() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _size_of_process() -> int:
