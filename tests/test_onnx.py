@@ -29,6 +29,11 @@ from nncore.program import Buffer
 
 Array = np.ndarray[Any, Any]
 
+pytestmark = pytest.mark.skipif(
+    tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 24),
+    reason="ONNX Runtime 1.23, the last for Python 3.10: its variances are inexact, and no rows end the process",
+)
+
 TOLERANCE = 1e-6
 """Of |difference| / (1 + |value|), for each layer: some 10 roundings of float32."""
 
