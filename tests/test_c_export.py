@@ -506,11 +506,11 @@ def test_weights_of_all_kinds_keep_their_bits(tmp_path: Path) -> None:
 
 
 def test_the_numbers_of_arrays_are_their_bits() -> None:
-    values = np.array([0.1, -0.0, 1, 1e-45, 3.4028235e38, 16777216, 1e-5, np.nan, np.inf, -np.inf], np.float32)
+    values = np.array([0.1, -0.0, 1, 1e-45, 3.4028235e38, 65536.5, 1e-5, np.nan, np.inf, -np.inf], np.float32)
     text = exporting._array("some", values, "any")
     assert text == (
         "/* any: 10 */\nstatic const float some[10] = {\n"
-        "    0.1f, -0.0f, 1.0f, 1e-45f, 3.4028235e+38f, 1.6777216e+07f, 1e-05f, NAN,\n    INFINITY, -INFINITY\n};"
+        "    0.1f, -0.0f, 1.0f, 1e-45f, 3.4028235e+38f, 65536.5f, 1e-05f, NAN,\n    INFINITY, -INFINITY\n};"
     )
 
 
