@@ -1016,7 +1016,7 @@ def test_numbers_that_are_too_large(tmp_path: Path) -> None:
     model.save_weights(tmp_path / "w.npz")
     before = model.get_weights()
     with np.load(tmp_path / "w.npz") as file:
-        arrays = {name: array + np.float64(1) for name, array in file.items()}
+        arrays = {name: array.astype(np.float64) + 1 for name, array in file.items()}
     arrays["layers/dense_1/vars/1"][0] = 1e300
     np.savez(tmp_path / "w.npz", **arrays)
     with pytest.raises(RuntimeWarning, match="overflow"):
