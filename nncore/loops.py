@@ -434,7 +434,7 @@ def _train(
                 count = steps - i if backups is None else min(backups.due, steps - i)
                 feed.run(i, i + count, first + i, optimizer.rates(first + i, count), poll, guard.on)
                 i += count
-                if feed.done < i:
+                if feed.done < i or (guard.on and not isfinite(feed.loss())):
                     break
                 back_up(count)
             logs = feed.logs(feed.done)
