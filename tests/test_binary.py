@@ -10,7 +10,6 @@ from bisect import bisect_right
 from collections import defaultdict
 
 import pytest
-from oracles import SRC
 
 from nncore import _native
 
@@ -123,9 +122,3 @@ def test_state_that_threads_share() -> None:
     chosen_at_import = {"chosen_table"}
     atomic, of_one_caller, of_a_thread = {"nn_limit"}, {"nn_team", "prepared"}, {"nn_own_limit"}
     assert ours == constants | chosen_at_import | atomic | of_one_caller | of_a_thread
-
-
-def test_it_declares_that_it_needs_no_gil() -> None:
-    """By the directive that has Cython say so to interpreters without one."""
-    first = (SRC / "_native.pyx").read_text().splitlines()[0]
-    assert "freethreading_compatible=True" in first

@@ -448,3 +448,9 @@ def test_nothing_changes_arithmetic_behind_our_back() -> None:
     for flag in ("fast-math", "-Ofast", "-march=native", "-mtune=native"):
         assert flag not in build
         assert not [name for name in source_files() if flag in (SRC / name).read_text()]
+
+
+def test_the_extension_declares_that_it_needs_no_gil() -> None:
+    """By the directive that has Cython say so to interpreters without one."""
+    first = (SRC / "_native.pyx").read_text().splitlines()[0]
+    assert "freethreading_compatible=True" in first
