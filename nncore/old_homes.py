@@ -1,8 +1,7 @@
 """What Keras's older versions had elsewhere: ``from nncore.layers.advanced_activations import LeakyReLU`` works too.
 
 The old modules are other names of the ones of today; none is imported for it. (``nncore.objectives`` is a file, since
-``nncore.losses`` is not there from the start.) Of what is gone, errors say what takes
-its place.
+``nncore.losses`` is not there from the start.) Of what is gone, errors say what takes its place.
 """
 
 from __future__ import annotations

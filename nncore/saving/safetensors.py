@@ -35,9 +35,7 @@ def write(path: str, contents: Contents) -> None:
     described = contents.config is not None or contents.metadata
     metadata = {TEXT: files.as_text(contents)} if described else None
     arrays = {name: np.asarray(array, order="C") for name, array in contents.arrays.items()}
-    whole = safetensors().numpy.save(
-        arrays, metadata
-    )  # its save_file makes a file of its own choice, for its user alone
+    whole = safetensors().numpy.save(arrays, metadata)  # save_file would make a file of its own choice, for one user
     with open(path, "xb") as file:
         file.write(whole)
 
