@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import CASES
+from layers_of_batches import Always, Centered, Counting
 from networks import network
 from oracles import FUSED_ISAS, uniform
 from test_gradients import HIDDEN, NORMS
@@ -530,36 +531,6 @@ def test_vectors_of_one_lane_are_floats(vectors: str, floats: str) -> None:
 
 
 # What is refused, before anything is written.
-
-
-class Always(Layer):
-    """Drops values in predictions, too."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.drop = Dropout(0.5)
-
-    def call(self, x: Any) -> Any:
-        return self.drop(x, training=True)
-
-
-class Centered(Layer):
-    """Statistics of the batch."""
-
-    def lower(self, b: Builder, x: Buffer) -> Buffer:
-        return b.emit("batch_norm", x, None, None, epsilon=0.1)[0]
-
-
-class Counting(Layer):
-    """A weight that predictions change."""
-
-    def build(self, input_shape: Any) -> None:
-        self.seen = self.add_weight((3,), "zeros", name="seen", trainable=False)
-
-    def lower(self, b: Builder, x: Buffer) -> Buffer:
-        seen = b.parameter(self.seen)
-        b.emit_to("moving_average", (seen,), seen, seen, momentum=0.5)
-        return x
 
 
 @pytest.mark.parametrize(

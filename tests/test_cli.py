@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +26,7 @@ OPTIONS = (
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """training.png is written to the current folder; --backend stays in force after main() returns."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    backend = nncore.get_backend()
-    yield
-    nncore.set_backend(backend)
+pytestmark = pytest.mark.usefixtures("folder_of_its_own")
 
 
 def environment(**changes: str) -> dict[str, str]:

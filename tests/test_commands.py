@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,14 +25,7 @@ from nncore.saving.files import MODELS
 ROOT = Path(nncore.__file__).parent.parent
 
 
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Files are written to the current folder; --backend stays in force after main() returns."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    backend = nncore.get_backend()
-    yield
-    nncore.set_backend(backend)
+pytestmark = pytest.mark.usefixtures("folder_of_its_own")
 
 
 def process(*argv: str, **options: object) -> subprocess.CompletedProcess[str]:

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 from activation_table import ACTIVATIONS
+from layers_of_batches import Always, Centered, Counting
 from networks import network
 from oracles import error, uniform
 from test_gradients import HIDDEN, NORMS
@@ -324,36 +325,6 @@ def value_dependent(x: Any) -> Any:
     return np.sort(np.asarray(x), axis=-1)
 
 
-class Training(Layer):
-    """Drops values in predictions, too."""
-
-    def __init__(self) -> None:
-        super().__init__(name="always")
-        self.drop = Dropout(0.5)
-
-    def call(self, x: Any) -> Any:
-        return self.drop(x, training=True)
-
-
-class Centered(Layer):
-    """Statistics of the batch."""
-
-    def lower(self, b: Builder, x: Buffer) -> Buffer:
-        return b.emit("batch_norm", x, None, None, epsilon=0.1)[0]
-
-
-class Counting(Layer):
-    """A weight that predictions change."""
-
-    def build(self, input_shape: Any) -> None:
-        self.seen = self.add_weight((3,), "zeros", name="seen", trainable=False)
-
-    def lower(self, b: Builder, x: Buffer) -> Buffer:
-        seen = b.parameter(self.seen)
-        b.emit_to("scale_shift", (seen,), seen, scale=1.0, offset=1.0)
-        return x
-
-
 REFUSED: dict[str, tuple[Layer, tuple[str, ...]]] = {
     "Python": (
         Lambda(value_dependent, name="sorted"),
@@ -363,7 +334,7 @@ REFUSED: dict[str, tuple[Layer, tuple[str, ...]]] = {
         Activation(value_dependent, name="by_value"),
         ("layer 1, 'by_value' (Activation)", "calls the Python function 'value_dependent'"),
     ),
-    "draws": (Training(), ("layer 1, 'always' (Training)", "it draws random numbers (dropout)")),
+    "draws": (Always(name="always"), ("layer 1, 'always' (Always)", "it draws random numbers (dropout)")),
     "the batch": (Centered(name="centered"), ("'centered' (Centered)", "it mixes the rows of a batch (batch_norm)")),
     "weights": (Counting(name="counting"), ("'counting' (Counting)", "it changes the weight 'counting/seen'")),
 }  # fmt: skip
